@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::ids::{Epoch, RelationVersion, SessionId};
 use crate::report::ReportChange;
 use crate::time::Timestamp;
@@ -66,6 +68,18 @@ pub struct ResumeToken {
     pub session: SessionId,
     /// 32 random bytes.
     pub secret: [u8; 32],
+}
+
+impl ResumeToken {
+    /// What the store keeps of the secret.
+    pub fn hash(&self) -> TokenHash {
+        hash_secret(&self.secret)
+    }
+}
+
+/// What is kept of a resume token's secret: its SHA-256.
+pub fn hash_secret(secret: &[u8; 32]) -> TokenHash {
+    Sha256::digest(secret).into()
 }
 
 impl fmt::Debug for ResumeToken {

@@ -100,6 +100,11 @@ impl Class {
         (0..16).map(Self)
     }
 
+    /// A relation of this class, with nothing that classes do not tell apart.
+    pub const fn relation(self) -> Relation {
+        Relation((self.0 & 7) | ((self.0 & 8) << 1))
+    }
+
     /// Place in a table of [`CLASSES`] entries.
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -137,6 +142,7 @@ mod tests {
         assert!(class.follows() && !class.followed() && !class.connected());
         assert!(!class.pinned_back(), "whom the watcher pins is the watcher's own affair");
         assert!(Relation::PINNED_BACK.class().pinned_back());
+        assert!(Class::all().all(|class| class.relation().class() == class));
     }
 
     #[test]

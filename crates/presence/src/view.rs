@@ -33,6 +33,15 @@ impl Shown {
         Self { text: [status, project, language].concat().into(), status_end, project_end }
     }
 
+    /// Status, project and language as those rights let them be seen.
+    pub fn visible(&self, rights: Rights) -> (&str, &str, &str) {
+        (
+            if rights.has(Rights::ACTIVITY) { self.status() } else { ONLINE },
+            if rights.has(Rights::PROJECT) { self.project() } else { "" },
+            if rights.has(Rights::LANGUAGE) { self.language() } else { "" },
+        )
+    }
+
     /// The status word.
     pub fn status(&self) -> &str {
         &self.text[..usize::from(self.status_end)]
@@ -147,11 +156,10 @@ impl Presence {
     pub fn view(&self, relation: Relation, sight: Sight) -> View<'_> {
         let rights = self.audience.rights_of(relation);
         match &self.shown {
-            Some(shown) if rights.has(Rights::PRESENCE) => View::Online {
-                status: if rights.has(Rights::ACTIVITY) { shown.status() } else { ONLINE },
-                project: if rights.has(Rights::PROJECT) { shown.project() } else { "" },
-                language: if rights.has(Rights::LANGUAGE) { shown.language() } else { "" },
-            },
+            Some(shown) if rights.has(Rights::PRESENCE) => {
+                let (status, project, language) = shown.visible(rights);
+                View::Online { status, project, language }
+            }
             _ if relation.has(Relation::BLOCKED) => View::Offline { seen: sight.seen },
             _ => View::Offline { seen: self.seen.get(relation.class()).max(sight.seen) },
         }

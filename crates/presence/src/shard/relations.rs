@@ -1,0 +1,336 @@
+//! Relations that change while people are connected: read again, compared by what each watcher
+//! sees, and only the difference told.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::close::Close;
+use crate::exchange::Request;
+use crate::ids::{ConnId, Handle, RelationVersion, UserId};
+use crate::person::{Tie, WatchEntry, WatchList};
+use crate::relation::Relation;
+use crate::shard::conn::Stage;
+use crate::shard::delivery::Outline;
+use crate::shard::effect::Effect;
+use crate::shard::session::{News, OWN_PLACE};
+use crate::shard::{Shard, ask_store};
+use crate::time::Timestamp;
+use crate::view::{Presence, Sight};
+use crate::watch::{Place, SubjectNumber, Watcher};
+
+impl Shard {
+    /// Keeps a state back until the relations that it was published under are read.
+    pub(super) fn hold(
+        &mut self,
+        now: Timestamp,
+        number: SubjectNumber,
+        presence: Arc<Presence>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let subject = self.watch.subject_mut(number);
+        if subject.held.replace(presence).is_some() {
+            return;
+        }
+        if self.held == 0 {
+            self.held_since = now;
+        }
+        self.held += 1;
+        self.read_ties(number, effects);
+    }
+
+    fn read_ties(&self, number: SubjectNumber, effects: &mut Vec<Effect>) {
+        let subject = self.watch.subject(number);
+        let others = subject.watchers.iter().filter(|w| !w.relation.has(Relation::ONESELF));
+        let mut watchers: Vec<UserId> =
+            others.filter_map(|watcher| self.user_at(watcher.slot)).cloned().collect();
+        watchers.sort_unstable();
+        watchers.dedup();
+        effects.push(Effect::ReadTies { subject: subject.id.clone(), watchers });
+    }
+
+    /// Whose session, live or opening, a slot holds.
+    fn user_at(&self, slot: u32) -> Option<&UserId> {
+        match &self.conns.get(slot as usize)?.as_ref()?.stage {
+            Stage::Live(session) => Some(&session.user),
+            Stage::Opening(opening) => Some(&opening.person.id),
+            _ => None,
+        }
+    }
+
+    pub(super) fn new_ties(
+        &mut self,
+        now: Timestamp,
+        id: &UserId,
+        version: RelationVersion,
+        ties: Vec<Tie>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(number) = self.watch.find(id) else { return };
+        let ties: HashMap<UserId, Tie> =
+            ties.into_iter().map(|tie| (tie.watcher.clone(), tie)).collect();
+        let watchers = self.watch.subject(number).watchers.clone();
+        for watcher in &watchers {
+            let tie = self.user_at(watcher.slot).and_then(|user| ties.get(user));
+            if let Some(tie) = tie
+                && !watcher.relation.has(Relation::ONESELF)
+            {
+                let place = self.place_of(*watcher);
+                self.change_relation(now, place, *watcher, tie.relation, tie.sight, effects);
+            }
+        }
+        let subject = self.watch.subject_mut(number);
+        subject.relations = subject.relations.max(version);
+        let Some(held) = subject.held.take() else { return };
+        if held.relations > subject.relations {
+            subject.held = Some(held);
+            self.read_ties(number, effects);
+            return;
+        }
+        self.held -= 1;
+        if held.supersedes(&subject.presence) {
+            self.fan_out(now, number, held, effects);
+        }
+        self.announce_newcomers(now, number, effects);
+    }
+
+    /// Sets what a watcher is to its subject, and marks what it now sees otherwise.
+    fn change_relation(
+        &mut self,
+        now: Timestamp,
+        place: Option<Place>,
+        watcher: Watcher,
+        relation: Relation,
+        sight: Sight,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(place) = place else { return };
+        let subject = self.watch.subject_mut(place.subject);
+        subject.watchers[place.at as usize].relation = relation;
+        let is_known = subject.handle.is_some();
+        let presence = Arc::clone(&subject.presence);
+        let Some(Some(conn)) = self.conns.get_mut(watcher.slot as usize) else { return };
+        let Stage::Live(session) = &mut conn.stage else { return };
+        let before = presence.view(watcher.relation, session.sight(watcher.place));
+        let tells_relation = relation.known() != watcher.relation.known();
+        session.set_sight(watcher.place, sight);
+        if tells_relation {
+            session.tell(watcher.place, News::Relation);
+        }
+        if is_known && (tells_relation || presence.view(relation, sight) != before) {
+            self.mark(now, watcher, Outline::Whole, effects);
+        }
+    }
+
+    fn place_of(&self, watcher: Watcher) -> Option<Place> {
+        match &self.conns.get(watcher.slot as usize)?.as_ref()?.stage {
+            Stage::Live(session) => *session.places.get(usize::from(watcher.place))?,
+            Stage::Opening(opening) => opening.places.get(usize::from(watcher.place)).copied(),
+            _ => None,
+        }
+    }
+
+    /// The store has told who a subject is: those who wait to hear of someone new can.
+    pub(super) fn become_known(
+        &mut self,
+        now: Timestamp,
+        id: &UserId,
+        handle: Handle,
+        presence: Option<Arc<Presence>>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(number) = self.watch.find(id) else { return };
+        self.watch.name(number, handle);
+        if let Some(presence) = presence {
+            self.deliver(now, number, presence, effects);
+        }
+        if self.watch.subject(number).held.is_none() {
+            self.announce_newcomers(now, number, effects);
+        }
+    }
+
+    fn announce_newcomers(
+        &mut self,
+        now: Timestamp,
+        number: SubjectNumber,
+        effects: &mut Vec<Effect>,
+    ) {
+        let waiting: Vec<Watcher> = self.watch.subject(number).watchers.clone();
+        for watcher in waiting {
+            let is_news = self.conns.get(watcher.slot as usize).is_some_and(|conn| {
+                let Some(conn) = conn else { return false };
+                let Stage::Live(session) = &conn.stage else { return false };
+                session.rare.as_ref().is_some_and(|rare| rare.news.contains_key(&watcher.place))
+            });
+            if is_news {
+                self.mark(now, watcher, Outline::Whole, effects);
+            }
+        }
+    }
+
+    /// A user's own relations are new: the user's sessions here read their watch lists again.
+    pub(super) fn reload_own_list(&mut self, number: SubjectNumber, effects: &mut Vec<Effect>) {
+        for watcher in &self.watch.subject(number).watchers {
+            if !watcher.relation.has(Relation::ONESELF) {
+                continue;
+            }
+            let Some(Some(conn)) = self.conns.get_mut(watcher.slot as usize) else { continue };
+            let tenant = conn.tenant;
+            let Stage::Live(session) = &mut conn.stage else { continue };
+            if !session.is_reloading {
+                session.is_reloading = true;
+                let conn = ConnId { slot: watcher.slot, tenant };
+                effects.push(Effect::LoadWatchList { conn, user: session.user.clone() });
+            }
+        }
+    }
+
+    pub(super) fn new_watch_list(
+        &mut self,
+        now: Timestamp,
+        conn: ConnId,
+        result: Option<Box<WatchList>>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(session) = self.session_mut(conn) else { return };
+        session.is_reloading = false;
+        let Some(list) = result else {
+            self.close(now, conn, Close::StoreUnavailable, effects);
+            return;
+        };
+        session.relations = session.relations.max(list.relations);
+        let own = session.places[usize::from(OWN_PLACE)];
+        let mut before = self.places_by_user(conn);
+        let mut unknown = Vec::new();
+        let mut is_outdated = false;
+        for entry in list.entries {
+            if let Some((place, number)) = before.remove(&entry.id) {
+                let relation =
+                    self.watch.subject(place.subject).watchers[place.at as usize].relation;
+                let watcher = Watcher { slot: conn.slot, place: number, relation };
+                self.change_relation(
+                    now,
+                    Some(place),
+                    watcher,
+                    entry.relation,
+                    entry.sight,
+                    effects,
+                );
+            } else {
+                is_outdated |= !self.welcome_newcomer(now, conn, entry, &mut unknown, effects);
+            }
+        }
+        for (id, (place, number)) in before {
+            self.see_off(conn, id, place, number, effects);
+        }
+        if !unknown.is_empty() {
+            ask_store(effects, Request::Watch { conn: None, users: unknown });
+        }
+        let Some(session) = self.session_mut(conn) else { return };
+        let (user, relations) = (session.user.clone(), session.relations);
+        let newest =
+            own.map_or(relations, |own| self.watch.subject(own.subject).presence.relations);
+        if is_outdated || newest > relations {
+            if let Some(session) = self.session_mut(conn) {
+                session.is_reloading = true;
+            }
+            effects.push(Effect::LoadWatchList { conn, user });
+        }
+    }
+
+    fn places_by_user(&self, conn: ConnId) -> HashMap<UserId, (Place, u16)> {
+        let Some(session) = self.session(conn) else { return HashMap::new() };
+        let numbered = session.places.iter().zip(0u16..).skip(usize::from(OWN_PLACE) + 1);
+        numbered
+            .filter_map(|(place, number)| Some((((*place)?), number)))
+            .map(|(place, number)| (self.watch.subject(place.subject).id.clone(), (place, number)))
+            .collect()
+    }
+
+    /// Adds someone to a live list; tells `false`, and adds nobody, if the list is older than what
+    /// is known of that user's relations.
+    fn welcome_newcomer(
+        &mut self,
+        now: Timestamp,
+        conn: ConnId,
+        entry: WatchEntry,
+        unknown: &mut Vec<UserId>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        if let Some(number) = self.watch.find(&entry.id) {
+            let subject = self.watch.subject(number);
+            let newest = subject.held.as_ref().unwrap_or(&subject.presence);
+            if newest.relations > entry.relations {
+                return false;
+            }
+        }
+        let Some(session) = self.session_mut(conn) else { return true };
+        if entry.id == session.user {
+            return true;
+        }
+        let Some(number) = session.free_place() else { return true };
+        let place = self.join(conn.slot, usize::from(number), &entry, unknown);
+        let is_known = self.watch.subject(place.subject).handle.is_some();
+        let Some(session) = self.session_mut(conn) else { return true };
+        session.places[usize::from(number)] = Some(place);
+        session.set_sight(number, entry.sight);
+        session.tell(number, News::Newcomer { name: entry.name, avatar: entry.avatar });
+        if is_known {
+            let watcher = Watcher { slot: conn.slot, place: number, relation: entry.relation };
+            self.mark(now, watcher, Outline::Whole, effects);
+        }
+        true
+    }
+
+    fn see_off(
+        &mut self,
+        conn: ConnId,
+        id: UserId,
+        place: Place,
+        number: u16,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(session) = self.session_mut(conn) else { return };
+        session.places[usize::from(number)] = None;
+        session.tell_gone(number, id);
+        let was_dirty = std::mem::replace(&mut session.is_dirty, true);
+        if !was_dirty {
+            effects.push(Effect::Dirty { conn });
+        }
+        self.leave_all(vec![place], effects);
+    }
+
+    /// Takes watchers off the index, and asks the store to forget whom nobody watches any more.
+    pub(super) fn leave_all(&mut self, places: Vec<Place>, effects: &mut Vec<Effect>) {
+        for place in places {
+            let subject = self.watch.subject(place.subject);
+            if subject.watchers.len() == 1 && subject.held.is_some() {
+                self.held -= 1;
+            }
+            let (moved, forgotten) = self.watch.leave(place);
+            if let Some(watcher) = moved {
+                self.move_place(watcher, place.at);
+            }
+            if let Some(handle) = forgotten {
+                ask_store(effects, Request::Unwatch(handle));
+            }
+        }
+    }
+
+    fn move_place(&mut self, watcher: Watcher, at: u32) {
+        let Some(Some(conn)) = self.conns.get_mut(watcher.slot as usize) else { return };
+        let place = match &mut conn.stage {
+            Stage::Live(session) => session.places[usize::from(watcher.place)].as_mut(),
+            Stage::Opening(opening) => opening.places.get_mut(usize::from(watcher.place)),
+            _ => None,
+        };
+        if let Some(place) = place {
+            place.at = at;
+        }
+    }
+
+    /// What this shard holds of a user's state; for tests and tools that compare.
+    pub fn held_presence(&self, id: &UserId) -> Option<&Arc<Presence>> {
+        self.watch.find(id).map(|number| &self.watch.subject(number).presence)
+    }
+}
