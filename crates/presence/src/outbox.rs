@@ -60,6 +60,12 @@ impl Outbox {
         self.pending = 0;
     }
 
+    /// Whether a change at a place is pending.
+    pub fn is_pending(&self, place: PlaceNumber) -> bool {
+        let word = self.words.get(usize::from(place) / 64 * 2);
+        word.is_some_and(|word| word & (1 << (place % 64)) != 0)
+    }
+
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.pending == 0

@@ -75,7 +75,8 @@ pub enum Transition {
         binding: Binding,
         /// Its first report, perhaps empty.
         report: ReportChange,
-        /// What the directory knows of the user.
+        /// What the directory knows of the user; what it says of preferences and last seen counts
+        /// only where the record is new, see [`UserRecord::new`].
         profile: Profile,
     },
     /// A session's client is back, on a new socket.
@@ -221,10 +222,10 @@ impl UserRecord {
                 if !self.make_room(&mut outcome) {
                     return Outcome { verdict: Verdict::TooManySessions, dirty: false, ..outcome };
                 }
+                // Of preferences the record knows the latest: the login read them some time ago, and
+                // must not take back what another session has hidden since.
                 self.sessions.push(open(context.now, binding, &report));
-                audience = profile.audience;
                 relations = relations.max(profile.relations);
-                self.hidden = profile.hidden;
             }
             Transition::Resume { binding, secret } => match self.resume(binding, &secret) {
                 Some(displaced) => outcome.verdict = Verdict::Resumed { displaced },

@@ -207,13 +207,11 @@ impl Sight {
             }
         };
         let changed = if presence.view(new, kept) == before { self.changed } else { now };
-        // A blocked pair no longer hears of the class's changes: what came before is told too.
-        let heard = if new.has(Relation::BLOCKED) || unblocked {
-            changed.max(presence.changed_for(old, self))
-        } else {
-            changed
-        };
-        Self { changed: heard, seen: kept.seen }
+        // The pair hears of its old class no more, and the new one may have changed less lately (a
+        // blocked pair hears of none): a change that is not yet told everywhere is kept here.
+        let heard = presence.changed_for(old, self);
+        let unheard = heard > presence.changed_for(new, Self { changed, ..kept });
+        Self { changed: if unheard { heard } else { changed }, seen: kept.seen }
     }
 }
 
@@ -366,6 +364,16 @@ mod tests {
         for (old, new) in [(Relation::FOLLOWS, pinned), (pinned, Relation::FOLLOWS)] {
             assert_eq!(Sight::default().after(&here, old, new, Timestamp(9)), Sight::default());
         }
+    }
+
+    #[test]
+    fn a_change_that_only_the_old_class_saw_is_still_told_to_who_was_away() {
+        // The project has become visible to all; close friends had seen it before.
+        let mut here = presence(Mode::Everyone, Some(Shown::new("coding", "x", "")));
+        let pinned = Relation::FOLLOWS.with(Relation::PINNED_BACK);
+        here.changed.set(!(1 << pinned.class().index()), Timestamp(8));
+        let sight = Sight::default().after(&here, Relation::FOLLOWS, pinned, Timestamp(9));
+        assert_eq!(here.changed_for(pinned, sight), Timestamp(8));
     }
 
     #[test]

@@ -58,6 +58,11 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// The newest state that the store has told, whether delivered or kept back.
+    pub fn newest(&self) -> &Arc<Presence> {
+        self.held.as_ref().unwrap_or(&self.presence)
+    }
+
     /// What the class's view last changed by.
     pub fn delta(&self, class: Class) -> Fields {
         let nibble = self.deltas >> (class.index() * 4);

@@ -85,6 +85,15 @@ pub(super) struct Opening {
     pub places: Vec<Place>,
 }
 
+/// A session whose socket left while the store was binding it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Orphan {
+    pub session: SessionId,
+    /// How long it may come back; over at once, if not at all.
+    pub until: Option<Timestamp>,
+    pub cause: Cause,
+}
+
 impl Shard {
     pub(super) fn open_conn(&mut self, now: Timestamp, conn: ConnId, ping_offset: Duration) {
         let slot = conn.slot as usize;
@@ -252,18 +261,54 @@ impl Shard {
         }
     }
 
-    fn end(&mut self, conn: ConnId, cause: Cause, effects: &mut Vec<Effect>) {
-        if let Some((user, session)) = self.bound(conn) {
-            let owner = self.owner(conn);
-            ask_store(effects, Request::End { user, session, owner, cause });
-        }
+    pub(super) fn end(&mut self, conn: ConnId, cause: Cause, effects: &mut Vec<Effect>) {
+        self.part(conn, None, cause, effects);
     }
 
     fn detach(&mut self, conn: ConnId, until: Timestamp, cause: Cause, effects: &mut Vec<Effect>) {
         self.flush_report(conn, effects);
+        self.part(conn, Some(until), cause, effects);
+    }
+
+    /// Tells the store that a socket leaves its session, now or once the store has bound it.
+    fn part(
+        &mut self,
+        conn: ConnId,
+        until: Option<Timestamp>,
+        cause: Cause,
+        effects: &mut Vec<Effect>,
+    ) {
         if let Some((user, session)) = self.bound(conn) {
-            let owner = self.owner(conn);
-            ask_store(effects, Request::Detach { user, session, owner, until, cause });
+            self.let_go(conn, user, Orphan { session, until, cause }, effects);
+        } else if let Some(session) = self.claimed(conn) {
+            // The first word counts: a `bye` is not undone by the close that follows it.
+            self.orphans.entry(conn).or_insert(Orphan { session, until, cause });
+        }
+    }
+
+    pub(super) fn let_go(
+        &self,
+        conn: ConnId,
+        user: UserId,
+        orphan: Orphan,
+        effects: &mut Vec<Effect>,
+    ) {
+        let owner = self.owner(conn);
+        let Orphan { session, until, cause } = orphan;
+        ask_store(
+            effects,
+            match until {
+                Some(until) => Request::Detach { user, session, owner, until, cause },
+                None => Request::End { user, session, owner, cause },
+            },
+        );
+    }
+
+    /// The session that the store is asked to bind to this socket.
+    fn claimed(&mut self, conn: ConnId) -> Option<SessionId> {
+        match &self.conn_mut(conn)?.stage {
+            Stage::Resuming(login) => Some(login.session),
+            _ => None,
         }
     }
 
@@ -291,11 +336,7 @@ impl Shard {
                 session.into_places()
             }
             Stage::Opening(opening) => opening.places,
-            Stage::Resuming(login) => {
-                self.orphans.insert(conn, login.session);
-                return;
-            }
-            Stage::New | Stage::LoggingIn(_) => return,
+            Stage::New | Stage::Resuming(_) | Stage::LoggingIn(_) => return,
         };
         self.leave_all(places, effects);
     }

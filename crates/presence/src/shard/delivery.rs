@@ -73,7 +73,7 @@ impl Shard {
         effects: &mut Vec<Effect>,
     ) {
         let subject = self.watch.subject_mut(number);
-        let newest = subject.held.as_ref().unwrap_or(&subject.presence);
+        let newest = subject.newest();
         if !presence.supersedes(newest) {
             return;
         }

@@ -5,14 +5,18 @@ use std::cmp::Ordering;
 use crate::close::Close;
 use crate::exchange::Request;
 use crate::hello::Cursor;
-use crate::ids::ConnId;
+use crate::ids::{ConnId, RelationVersion};
 use crate::shard::conn::{Conn, Stage};
 use crate::shard::effect::{Effect, Notice};
-use crate::shard::{CURSOR_OVERLAP, Shard, ask_store};
+use crate::shard::{CURSOR_OVERLAP, HOLD_GRACE, Shard, ask_store};
 use crate::time::Timestamp;
 
 /// Pings in a row without any frame since, at which a socket is given up.
 const PINGS_MISSED_MAX: u8 = 2;
+
+/// Stands in the cursor of a client that was not yet told of its whole list: no list has this
+/// version, so that it gets a full `sync`.
+const UNSETTLED: RelationVersion = RelationVersion(u64::MAX);
 
 /// What a socket wants to be woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,10 +104,10 @@ impl Shard {
     fn cursor(&self, now: Timestamp, conn: ConnId) -> Option<Cursor> {
         let session = self.session(conn)?;
         let mut at = session.outbox.pending_since().unwrap_or(now);
-        if self.held > 0 {
+        if self.held > 0 && now.since(self.held_since) > HOLD_GRACE {
             at = at.min(self.held_since);
         }
-        let relations = session.relations;
+        let relations = if session.is_settled() { session.relations } else { UNSETTLED };
         Some(Cursor { epoch: self.epoch, at: at - CURSOR_OVERLAP, relations })
     }
 }

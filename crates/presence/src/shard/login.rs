@@ -10,7 +10,7 @@ use crate::ids::{ConnId, Epoch, Handle, UserId};
 use crate::person::{Person, WatchEntry};
 use crate::rate::Bucket;
 use crate::relation::Relation;
-use crate::session::Owner;
+use crate::session::{Cause, Owner};
 use crate::shard::conn::{Fresh, Login, Opening, Stage};
 use crate::shard::effect::{Effect, Notice, SyncEntry, Welcome};
 use crate::shard::liveness::Alarm;
@@ -114,13 +114,10 @@ impl Shard {
         user: Option<UserId>,
         effects: &mut Vec<Effect>,
     ) {
-        let owner = self.owner(conn);
-        let window = self.limits.resume_window;
         let Some(held) = self.conn_mut(conn) else {
-            // The socket left while the store bound the session to it: the session waits again.
-            if let Some((user, session)) = user.zip(self.orphans.remove(&conn)) {
-                let (until, cause) = (now + window, crate::session::Cause::Dropped);
-                ask_store(effects, Request::Detach { user, session, owner, until, cause });
+            // The socket left while the store bound the session to it.
+            if let Some((user, orphan)) = user.zip(self.orphans.remove(&conn)) {
+                self.let_go(conn, user, orphan, effects);
             }
             return;
         };
@@ -159,6 +156,10 @@ impl Shard {
                 held.stage = Stage::LoggingIn(login);
                 let notice = Notice::Error { n: None, refusal };
                 effects.push(Effect::Send { conn, notice });
+                if close == Close::LoginRefused {
+                    // A session that was bound already would stay Live without a socket.
+                    self.end(conn, Cause::SignedOut, effects);
+                }
                 self.close(now, conn, close, effects);
                 return;
             }
@@ -172,7 +173,7 @@ impl Shard {
 
     /// Puts the watch list on the index and asks the store for whom it does not know here. The
     /// store's answer comes after the snapshot of everyone: nothing between is lost.
-    fn begin(&mut self, conn: ConnId, login: Login, person: Person, effects: &mut Vec<Effect>) {
+    fn begin(&mut self, conn: ConnId, mut login: Login, person: Person, effects: &mut Vec<Effect>) {
         let mut unknown = Vec::new();
         let mut places = Vec::with_capacity(person.watch_list.entries.len() + 1);
         let oneself = oneself(&person);
@@ -189,7 +190,8 @@ impl Shard {
                 seen: person.seen.clone(),
             };
             let binding = binding(&login, self.owner(conn));
-            let (user, report) = (person.id.clone(), login.report.clone());
+            // What is reported from here on waits for `welcome`.
+            let (user, report) = (person.id.clone(), std::mem::take(&mut login.report));
             ask_store(effects, Request::Open { user, binding, report, profile });
         }
         if let Some(held) = self.conn_mut(conn) {
@@ -311,8 +313,8 @@ impl Shard {
         self.wake(ping_at, conn, Alarm::Ping);
         if resumed {
             effects.push(Effect::Refund { conn });
-            self.report(now, conn, login.report, effects);
         }
+        self.report(now, conn, login.report, effects);
     }
 
     /// Whether anyone on the list has newer relations than the list was read at.
@@ -321,8 +323,7 @@ impl Shard {
             .chain(person.watch_list.entries.iter().map(|entry| entry.relations));
         places.iter().zip(versions).any(|(place, version)| {
             let subject = self.watch.subject(place.subject);
-            let newest = subject.held.as_ref().unwrap_or(&subject.presence).relations;
-            newest > version
+            subject.newest().relations > version
         })
     }
 
@@ -365,7 +366,8 @@ impl Shard {
         let everyone = std::iter::once(&oneself).chain(&person.watch_list.entries);
         let mut entries = Vec::new();
         for (number, (entry, place)) in everyone.zip(places).enumerate() {
-            let presence = &self.watch.subject(place.subject).presence;
+            // The list is no older than a state that is kept back, which so can be told already.
+            let presence = self.watch.subject(place.subject).newest();
             let is_new = since.is_none_or(|cursor| {
                 presence.changed_for(entry.relation, entry.sight) >= cursor.at
             });

@@ -25,17 +25,20 @@ pub use effect::{Effect, Input, Notice, Said, SyncEntry, Welcome};
 
 use crate::close::Close;
 use crate::exchange::{Event, Request};
-use crate::ids::{ConnId, Epoch, Incarnation, SessionId, ShardId};
+use crate::ids::{ConnId, Epoch, Incarnation, ShardId};
 use crate::rate::Rate;
 use crate::session::Owner;
 use crate::time::Timestamp;
 use crate::watch::Watch;
-use conn::{Conn, Stage};
+use conn::{Conn, Orphan, Stage};
 use liveness::{Alarm, Timer};
 use session::Session;
 
 /// A cursor stays this far behind the store's time, so that what is on its way is told again.
 pub const CURSOR_OVERLAP: Duration = Duration::from_secs(10);
+/// A state that waits for relations holds cursors back only after so long: until then the overlap
+/// covers it, and no cursor tells that somebody's relations have changed.
+pub const HOLD_GRACE: Duration = Duration::from_secs(5);
 /// An older cursor gets a full `sync`: the store keeps what changed of those offline so long.
 pub const CURSOR_AGE_MAX: Duration = Duration::from_secs(600);
 /// Last seen is told for this long.
@@ -83,7 +86,7 @@ pub struct Shard {
     held_since: Timestamp,
     sessions: usize,
     /// Sockets that left while the store was binding an old session to them.
-    orphans: HashMap<ConnId, SessionId>,
+    orphans: HashMap<ConnId, Orphan>,
 }
 
 impl Shard {
@@ -107,11 +110,6 @@ impl Shard {
     /// Live sessions.
     pub fn sessions(&self) -> usize {
         self.sessions
-    }
-
-    /// Sockets, with and without a session.
-    pub fn connections(&self) -> usize {
-        self.conns.iter().flatten().count()
     }
 
     /// Users whom anyone here watches.

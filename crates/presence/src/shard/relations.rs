@@ -10,14 +10,14 @@ use crate::exchange::Request;
 use crate::ids::{ConnId, Handle, RelationVersion, UserId};
 use crate::person::{Tie, WatchEntry, WatchList};
 use crate::relation::Relation;
-use crate::shard::conn::Stage;
+use crate::shard::conn::{Conn, Stage};
 use crate::shard::delivery::Outline;
 use crate::shard::effect::Effect;
 use crate::shard::session::{News, OWN_PLACE};
 use crate::shard::{Shard, ask_store};
 use crate::time::Timestamp;
 use crate::view::{Presence, Sight};
-use crate::watch::{Place, SubjectNumber, Watcher};
+use crate::watch::{Place, Subject, SubjectNumber, Watcher};
 
 impl Shard {
     /// Keeps a state back until the relations that it was published under are read.
@@ -69,18 +69,25 @@ impl Shard {
         let Some(number) = self.watch.find(id) else { return };
         let ties: HashMap<UserId, Tie> =
             ties.into_iter().map(|tie| (tie.watcher.clone(), tie)).collect();
-        let watchers = self.watch.subject(number).watchers.clone();
+        let subject = self.watch.subject(number);
+        // The answer to a question from before everyone here was read anew tells nothing.
+        let is_outdated = version < subject.relations;
+        let mut is_complete = !is_outdated;
+        let watchers = if is_outdated { Vec::new() } else { subject.watchers.clone() };
         for watcher in &watchers {
-            let tie = self.user_at(watcher.slot).and_then(|user| ties.get(user));
-            if let Some(tie) = tie
-                && !watcher.relation.has(Relation::ONESELF)
-            {
-                let place = self.place_of(*watcher);
-                self.change_relation(now, place, *watcher, tie.relation, tie.sight, effects);
+            if watcher.relation.has(Relation::ONESELF) {
+                continue;
+            }
+            match self.user_at(watcher.slot).and_then(|user| ties.get(user)) {
+                Some(tie) => self.correct(now, *watcher, version, tie, effects),
+                // Who joined after the question was asked may have an older list.
+                None => is_complete = false,
             }
         }
         let subject = self.watch.subject_mut(number);
-        subject.relations = subject.relations.max(version);
+        if is_complete {
+            subject.relations = version;
+        }
         let Some(held) = subject.held.take() else { return };
         if held.relations > subject.relations {
             subject.held = Some(held);
@@ -92,6 +99,31 @@ impl Shard {
             self.fan_out(now, number, held, effects);
         }
         self.announce_newcomers(now, number, effects);
+    }
+
+    /// Lays a tie over what a watcher was to its subject. A session that is still opening has it on
+    /// its list as well, from which its first `sync` is made.
+    fn correct(
+        &mut self,
+        now: Timestamp,
+        watcher: Watcher,
+        version: RelationVersion,
+        tie: &Tie,
+        effects: &mut Vec<Effect>,
+    ) {
+        let place = self.place_of(watcher);
+        let conn = self.conns.get_mut(watcher.slot as usize).and_then(Option::as_mut);
+        if let Some(Conn { stage: Stage::Opening(opening), .. }) = conn {
+            // Oneself comes before the list.
+            let entry = usize::from(watcher.place).checked_sub(1);
+            let entries = &mut opening.person.watch_list.entries;
+            let Some(entry) = entry.and_then(|entry| entries.get_mut(entry)) else { return };
+            if entry.relations >= version {
+                return;
+            }
+            (entry.relation, entry.sight, entry.relations) = (tie.relation, tie.sight, version);
+        }
+        self.change_relation(now, place, watcher, tie.relation, tie.sight, effects);
     }
 
     /// Sets what a watcher is to its subject, and marks what it now sees otherwise.
@@ -109,15 +141,19 @@ impl Shard {
         subject.watchers[place.at as usize].relation = relation;
         let is_known = subject.handle.is_some();
         let presence = Arc::clone(&subject.presence);
+        let deltas = [watcher.relation, relation].map(|relation| subject.delta(relation.class()));
         let Some(Some(conn)) = self.conns.get_mut(watcher.slot as usize) else { return };
         let Stage::Live(session) = &mut conn.stage else { return };
         let before = presence.view(watcher.relation, session.sight(watcher.place));
         let tells_relation = relation.known() != watcher.relation.known();
+        // An unsent patch is made from what the new class saw change last, which may be less.
+        let is_cut_short = session.outbox.is_pending(watcher.place) && deltas[0] != deltas[1];
         session.set_sight(watcher.place, sight);
         if tells_relation {
             session.tell(watcher.place, News::Relation);
         }
-        if is_known && (tells_relation || presence.view(relation, sight) != before) {
+        let is_told = !tells_relation && !is_cut_short && presence.view(relation, sight) == before;
+        if is_known && !is_told {
             self.mark(now, watcher, Outline::Whole, effects);
         }
     }
@@ -139,7 +175,11 @@ impl Shard {
         presence: Option<Arc<Presence>>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(number) = self.watch.find(id) else { return };
+        let Some(number) = self.watch.find(id) else {
+            // Whoever wanted to know has left before the store could tell.
+            ask_store(effects, Request::Unwatch(handle));
+            return;
+        };
         self.watch.name(number, handle);
         if let Some(presence) = presence {
             self.deliver(now, number, presence, effects);
@@ -205,8 +245,12 @@ impl Shard {
         let mut is_outdated = false;
         for entry in list.entries {
             if let Some((place, number)) = before.remove(&entry.id) {
-                let relation =
-                    self.watch.subject(place.subject).watchers[place.at as usize].relation;
+                let subject = self.watch.subject(place.subject);
+                if is_older(&entry, subject) {
+                    // What ties have told of the pair since, or are about to tell, is newer.
+                    continue;
+                }
+                let relation = subject.watchers[place.at as usize].relation;
                 let watcher = Watcher { slot: conn.slot, place: number, relation };
                 self.change_relation(
                     now,
@@ -220,7 +264,9 @@ impl Shard {
                 is_outdated |= !self.welcome_newcomer(now, conn, entry, &mut unknown, effects);
             }
         }
-        for (id, (place, number)) in before {
+        let mut left: Vec<_> = before.into_iter().collect();
+        left.sort_unstable_by_key(|(_, (_, number))| *number);
+        for (id, (place, number)) in left {
             self.see_off(conn, id, place, number, effects);
         }
         if !unknown.is_empty() {
@@ -229,7 +275,7 @@ impl Shard {
         let Some(session) = self.session_mut(conn) else { return };
         let (user, relations) = (session.user.clone(), session.relations);
         let newest =
-            own.map_or(relations, |own| self.watch.subject(own.subject).presence.relations);
+            own.map_or(relations, |own| self.watch.subject(own.subject).newest().relations);
         if is_outdated || newest > relations {
             if let Some(session) = self.session_mut(conn) {
                 session.is_reloading = true;
@@ -258,9 +304,7 @@ impl Shard {
         effects: &mut Vec<Effect>,
     ) -> bool {
         if let Some(number) = self.watch.find(&entry.id) {
-            let subject = self.watch.subject(number);
-            let newest = subject.held.as_ref().unwrap_or(&subject.presence);
-            if newest.relations > entry.relations {
+            if is_older(&entry, self.watch.subject(number)) {
                 return false;
             }
         }
@@ -270,7 +314,9 @@ impl Shard {
         }
         let Some(number) = session.free_place() else { return true };
         let place = self.join(conn.slot, usize::from(number), &entry, unknown);
-        let is_known = self.watch.subject(place.subject).handle.is_some();
+        // Of a subject whose newer state is kept back nothing older is told to someone new.
+        let subject = self.watch.subject(place.subject);
+        let is_known = subject.handle.is_some() && subject.held.is_none();
         let Some(session) = self.session_mut(conn) else { return true };
         session.places[usize::from(number)] = Some(place);
         session.set_sight(number, entry.sight);
@@ -333,4 +379,9 @@ impl Shard {
     pub fn held_presence(&self, id: &UserId) -> Option<&Arc<Presence>> {
         self.watch.find(id).map(|number| &self.watch.subject(number).presence)
     }
+}
+
+/// Whether a list was read before what is known here of a subject's relations.
+fn is_older(entry: &WatchEntry, subject: &Subject) -> bool {
+    entry.relations < subject.relations.max(subject.newest().relations)
 }

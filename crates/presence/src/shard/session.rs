@@ -101,6 +101,12 @@ impl Session {
         }
     }
 
+    /// Whether the client was told of the whole list, as of the version that it was read at.
+    pub(super) fn is_settled(&self) -> bool {
+        let has_news = |rare: &Rare| !rare.news.is_empty() || !rare.gone.is_empty();
+        !self.is_reloading && !self.rare.as_deref().is_some_and(has_news)
+    }
+
     /// Whether nothing is to be told.
     pub(super) fn is_told(&self) -> bool {
         let nothing_rare = self.rare.as_ref().is_none_or(|rare| rare.gone.is_empty());
