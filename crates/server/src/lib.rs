@@ -14,6 +14,7 @@ mod http;
 mod identity;
 mod node;
 mod people;
+mod process;
 mod serve;
 mod shard_loop;
 mod telemetry;

@@ -1,8 +1,9 @@
 //! What the operator sees: logs and metrics. No secret, and nothing that a watcher could read.
 
+use std::io::IsTerminal;
+
 use metrics::{Counter, Gauge, counter, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use metrics_process::Collector;
 use presence::close::Close;
 use presence::ids::ShardId;
 use tracing_subscriber::EnvFilter;
@@ -16,7 +17,10 @@ const TURNS_PER_UPDATE: u32 = 64;
 pub(crate) fn start_logs(config: &Config) -> Result<(), String> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| format!("--log {}: {error}", config.log))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs.json().try_init(),
@@ -28,7 +32,6 @@ pub(crate) fn start_logs(config: &Config) -> Result<(), String> {
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
-    process: Collector,
 }
 
 impl Metrics {
@@ -37,17 +40,14 @@ impl Metrics {
         let handle = PrometheusBuilder::new()
             .install_recorder()
             .map_err(|error| format!("metrics cannot be started: {error}"))?;
-        let process = Collector::default();
-        process.describe();
         describe();
-        Ok(Self { handle, process })
+        Ok(Self { handle })
     }
 
     /// The counts as they are now.
     pub fn render(&self) -> String {
-        self.process.collect();
         self.handle.run_upkeep();
-        self.handle.render()
+        self.handle.render() + &crate::process::render()
     }
 }
 
