@@ -57,7 +57,7 @@ struct Teller {
 impl Teller {
     fn step(&mut self, link: &mut Link) -> Result<(), Failure> {
         match link.next(ASK_EVERY)? {
-            None | Some(Event::Connected) => Ok(()),
+            None | Some(Event::Connected | Event::Unknown(_)) => Ok(()),
             Some(Event::Moving) => tell("the server asks to connect again"),
             Some(Event::Disconnected { why, retry_in }) => {
                 let secs = retry_in.as_secs_f64();

@@ -13,7 +13,7 @@ use protocol::message::ClientMessage;
 
 use crate::clock;
 use crate::connection::{Connection, Login, Next, Step};
-use crate::socket::{Client, ClientError, Options, Pings, Received};
+use crate::socket::{Client, ClientError, Incoming, Options, Pings, Received};
 use crate::target::Target;
 
 /// What happened to a session.
@@ -23,6 +23,8 @@ pub enum Event {
     Connected,
     /// A message came.
     Message(Received),
+    /// A text came of a kind that this version does not know, and passes over.
+    Unknown(Box<str>),
     /// The socket is gone; the session tries again by itself.
     Disconnected {
         /// Why.
@@ -172,12 +174,13 @@ impl Session {
         }
         let due = [self.connection.next_heartbeat(), silent_until, *leave_at];
         let until = due.into_iter().flatten().fold(deadline, Instant::min);
-        match socket.next(until.saturating_duration_since(now)) {
+        match socket.next_text(until) {
             Ok(None) => None,
-            Ok(Some(received)) => {
+            Ok(Some(Incoming::Message(received))) => {
                 self.on_message(&received);
                 Some(Event::Message(received))
             }
+            Ok(Some(Incoming::Unknown(text))) => Some(Event::Unknown(text.as_str().into())),
             Err(why) => Some(self.ended(why)),
         }
     }

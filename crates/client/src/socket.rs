@@ -145,23 +145,28 @@ pub struct Received {
     text: Utf8Bytes,
 }
 
-impl Received {
-    /// Takes a text for a message; nothing for a kind of message, or of error, that this version
-    /// does not know, which clients pass over.
-    pub fn parse(text: &str) -> Result<Option<Self>, ClientError> {
-        Self::from_frame(text.into())
-    }
+/// A text that came.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A message.
+    Message(Received),
+    /// A kind of message, or of error, that this version does not know.
+    Unknown(Utf8Bytes),
+}
 
-    fn from_frame(text: Utf8Bytes) -> Result<Option<Self>, ClientError> {
+impl Incoming {
+    fn parse(text: Utf8Bytes) -> Result<Self, ClientError> {
         match json::decode_server(&text) {
-            Ok(_) => Ok(Some(Self { text })),
+            Ok(_) => Ok(Self::Message(Received { text })),
             Err(Unreadable::UnknownMessage(_) | Unreadable::Field { message: "err", .. }) => {
-                Ok(None)
+                Ok(Self::Unknown(text))
             }
             Err(error) => Err(ClientError::Unreadable { what: error.to_string() }),
         }
     }
+}
 
+impl Received {
     /// The text, byte for byte.
     pub fn text(&self) -> &str {
         &self.text
@@ -211,19 +216,33 @@ impl Client {
         Ok(client)
     }
 
-    /// The next message, or nothing if none came in that time.
+    /// The next message, or nothing if none came in that time. Messages of a kind that this version
+    /// does not know are passed over.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Received>, ClientError> {
         let deadline = clock::now() + timeout;
+        loop {
+            match self.next_text(deadline)? {
+                None => return Ok(None),
+                Some(Incoming::Message(received)) => return Ok(Some(received)),
+                Some(Incoming::Unknown(_)) => {}
+            }
+        }
+    }
+
+    /// The next text, readable or not, or nothing if none came until then.
+    pub(crate) fn next_text(&mut self, deadline: Instant) -> Result<Option<Incoming>, ClientError> {
         loop {
             match self.read_frame(deadline)? {
                 None => return Ok(None),
                 Some(Message::Text(text)) => {
-                    let Some(received) = Received::from_frame(text)? else { continue };
-                    let is_ping = matches!(received.message(), ServerMessage::Ping { .. });
-                    if is_ping && self.pings == Pings::Answer {
+                    let incoming = Incoming::parse(text)?;
+                    if let Incoming::Message(received) = &incoming
+                        && self.pings == Pings::Answer
+                        && matches!(received.message(), ServerMessage::Ping { .. })
+                    {
                         self.send(&ClientMessage::Pong)?;
                     }
-                    return Ok(Some(received));
+                    return Ok(Some(incoming));
                 }
                 Some(Message::Binary(_)) => {
                     let what = "a binary frame where text is due".into();
@@ -287,7 +306,11 @@ impl Client {
         }
         let deadline = clock::now() + CLOSE_WAIT_MAX;
         // Until the server agrees, hangs up, or time is over: what comes in between is of no use.
-        while let Ok(Some(_)) = self.read_frame(deadline) {}
+        while let Ok(Some(message)) = self.read_frame(deadline) {
+            if message.is_close() {
+                return;
+            }
+        }
     }
 
     /// Lets the connection fall, as a lost network does: no `bye`, no close frame.

@@ -217,7 +217,7 @@ fn a_failed_resume_is_followed_by_a_login_on_the_same_socket() {
                 welcomes += usize::from(matches!(received.message(), ServerMessage::Welcome(_)));
             }
             Event::Ended { .. } => break,
-            Event::Connected | Event::Disconnected { .. } | Event::Moving => {}
+            _ => {}
         }
     }
     assert_eq!(welcomes, 2);
@@ -282,7 +282,7 @@ fn go_moves_a_session_to_a_new_socket_after_the_delay() {
             Event::Moving => moved = true,
             Event::Ended { .. } => break,
             Event::Disconnected { why, .. } => panic!("{why}"),
-            Event::Connected | Event::Message(_) => {}
+            _ => {}
         }
     }
     assert!(moved);

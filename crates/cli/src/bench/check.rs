@@ -5,14 +5,11 @@
 //! over; they may never repeat, go back, or reach someone who does not watch. This module never
 //! reads a socket or a clock.
 
-use std::collections::BTreeMap;
-
 use protocol::message::{Entry, EntryState};
 
+use super::differences::{Differences, Kind};
 use super::graph::{Graph, parse_user_id, user_id};
 
-/// Examples that are kept of each kind of difference.
-const EXAMPLES_MAX: usize = 3;
 /// Stands for "nothing seen yet".
 const UNSEEN: u32 = u32::MAX;
 
@@ -23,89 +20,6 @@ const STATUS_WORDS: [&str; 2] = ["writing", "testing"];
 /// The status word of a report with that number.
 pub(crate) fn status_of(number: u32) -> &'static str {
     STATUS_WORDS[(number % 2) as usize]
-}
-
-/// What can be wrong with what arrives, or does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    /// A patch reached someone who does not watch that user.
-    Leaked,
-    /// A value that nobody sent.
-    NeverSent,
-    /// A value that had arrived already, or an older one.
-    DoubledOrOld,
-    /// A patch without the field that changed.
-    Incomplete,
-    /// The status word of another report.
-    WrongStatus,
-    /// Somebody who is online was told to be offline.
-    FalseOffline,
-    /// What cannot be read, or has no place in a load test.
-    Unexpected,
-    /// A connection that ended.
-    Closed,
-    /// The last value sent never arrived.
-    Lost,
-    /// The last value sent never came back to its own sender.
-    LostEcho,
-}
-
-impl Kind {
-    /// The name that results show.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Leaked => "leaked",
-            Self::NeverSent => "never sent",
-            Self::DoubledOrOld => "doubled or old",
-            Self::Incomplete => "incomplete",
-            Self::WrongStatus => "wrong status",
-            Self::FalseOffline => "false offline",
-            Self::Unexpected => "unexpected",
-            Self::Closed => "closed",
-            Self::Lost => "lost",
-            Self::LostEcho => "lost echo",
-        }
-    }
-}
-
-/// How often one kind of difference was met, and the first few.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Found {
-    /// How often.
-    pub(crate) count: u64,
-    /// The first few.
-    pub(crate) examples: Vec<String>,
-}
-
-/// All differences, by kind.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Differences(BTreeMap<Kind, Found>);
-
-impl Differences {
-    /// Notes one.
-    pub(crate) fn note(&mut self, kind: Kind, example: impl FnOnce() -> String) {
-        let found = self.0.entry(kind).or_default();
-        found.count += 1;
-        if found.examples.len() < EXAMPLES_MAX {
-            found.examples.push(example());
-        }
-    }
-
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many there are of a kind.
-    #[cfg(test)]
-    pub(crate) fn count(&self, kind: Kind) -> u64 {
-        self.0.get(&kind).map_or(0, |found| found.count)
-    }
-
-    /// All of them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Kind, &Found)> {
-        self.0.iter().map(|(kind, found)| (*kind, found))
-    }
 }
 
 /// A patch that arrived as it should: the values that it brings up to date.
@@ -350,7 +264,7 @@ impl Check {
             let (sent, seen) = (self.sent[user as usize], self.echoed[user as usize]);
             lost.note(Kind::LostEcho, || format!("{}: q{sent} {}", user_id(user), has(seen)));
         }
-        self.differences.0.extend(lost.0);
+        self.differences.merge(lost);
     }
 
     fn pairs_behind(&self) -> impl Iterator<Item = (u32, u32, u32)> + '_ {

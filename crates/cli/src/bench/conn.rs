@@ -20,6 +20,8 @@ pub(crate) enum Stage {
     Greeting,
     /// The first list came.
     Live,
+    /// `bye` was sent.
+    Leaving,
 }
 
 /// What a read brought.

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use protocol::json::decode_server;
 use protocol::message::ServerMessage;
-use serde::Deserialize;
 
-use super::check::{Arrival, Check, StartError, status_of};
+use super::check::{Arrival, Check, StartError};
 use super::conn::{Conn, Got, Stage};
 use super::frame::{self, FrameError, Kind};
-use super::graph::{Graph, SplitMix64, login_name, user_id};
+use super::graph::{Graph, SplitMix64, user_id};
+use super::message::{self, Patch};
 use super::sends::Sends;
 use super::upgrade;
 use crate::clock;
@@ -26,28 +26,23 @@ const EVENTS_MAX: usize = 1024;
 const BUFFER_BYTES: usize = 256 << 10;
 /// Heartbeats that are sent per turn.
 const HEARTBEATS_MAX: usize = 256;
-
-const PONG: &[u8] = br#"{"t":"pong"}"#;
-const HEARTBEAT: &[u8] = br#"{"t":"hb"}"#;
-const BYE: &[u8] = br#"{"t":"bye"}"#;
-
-/// The fields of a message that a load test looks at, borrowed from the frame.
-#[derive(Deserialize)]
-struct Patch<'a> {
-    t: &'a str,
-    #[serde(default)]
-    id: Option<&'a str>,
-    #[serde(default)]
-    s: Option<&'a str>,
-    #[serde(default)]
-    p: Option<&'a str>,
-}
+/// A server that closes none of the sockets that said goodbye for so long will close no more.
+const LEAVE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often the closed ones are counted.
+const LEAVE_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a connection that is being made came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum News {
     /// Logged in, and the list is right.
     Joined,
+    /// Nobody listens at that address.
+    NobodyThere {
+        /// Who.
+        user: u32,
+        /// What the system said.
+        why: String,
+    },
     /// It did not work, and may later.
     TryAgain {
         /// Who.
@@ -173,12 +168,7 @@ impl Engine {
         self.sends.sent(user, number, due_us);
         self.counts.reports += 1;
         let mut text = std::mem::take(&mut self.text);
-        text.clear();
-        text.extend_from_slice(br#"{"t":"u","s":""#);
-        text.extend_from_slice(status_of(number).as_bytes());
-        text.extend_from_slice(br#"","p":"q"#);
-        push_number(&mut text, number);
-        text.extend_from_slice(br#""}"#);
+        message::write_report(&mut text, number);
         self.send(user, &text);
         self.text = text;
     }
@@ -208,12 +198,27 @@ impl Engine {
         result
     }
 
-    /// Says goodbye on every socket and lets them go.
-    pub(crate) fn leave(&mut self) {
+    /// Says goodbye on every socket and waits until the server has closed them, so that the next run
+    /// finds nobody online. What still comes is looked at no more.
+    pub(crate) fn leave(&mut self) -> Result<(), EngineError> {
         for user in 0..self.conns.len() as u32 {
-            self.send(user, BYE);
-            self.conns[user as usize] = None;
+            if let Some(conn) = &mut self.conns[user as usize] {
+                conn.stage = Stage::Leaving;
+                self.send(user, message::BYE);
+            }
         }
+        let mut left = self.conns.len();
+        let mut moved = clock::now();
+        while left > 0 && moved.elapsed() < LEAVE_WAIT_MAX {
+            self.turn(LEAVE_LOOK_EVERY)?;
+            let still = self.conns.iter().flatten().count();
+            if still < left {
+                moved = clock::now();
+            }
+            left = still;
+        }
+        self.conns.fill_with(|| None);
+        Ok(())
     }
 
     fn beat(&mut self) {
@@ -228,7 +233,7 @@ impl Engine {
             let user = (self.heartbeats % users) as u32;
             self.heartbeats += 1;
             if matches!(&self.conns[user as usize], Some(conn) if conn.stage == Stage::Live) {
-                self.send(user, HEARTBEAT);
+                self.send(user, message::HEARTBEAT);
             }
         }
     }
@@ -238,14 +243,14 @@ impl Engine {
         self.out.clear();
         frame::write(&mut self.out, Kind::Text, text, self.random.next() as u32);
         if let Err(error) = conn.send(&self.out) {
-            self.end(user, &error.to_string());
+            self.fail(user, &error);
         }
     }
 
     fn flush(&mut self, user: u32) {
         let Some(conn) = &mut self.conns[user as usize] else { return };
         if let Err(error) = conn.flush() {
-            self.end(user, &error.to_string());
+            self.fail(user, &error);
         }
     }
 
@@ -262,7 +267,7 @@ impl Engine {
                     break Ok(());
                 }
                 Err(error) => {
-                    self.end(user, &error.to_string());
+                    self.fail(user, &error);
                     break Ok(());
                 }
             };
@@ -300,6 +305,7 @@ impl Engine {
             };
             let payload = &bytes[at..][frame.payload.clone()];
             match frame.kind {
+                _ if self.is_leaving(user) && frame.kind != Kind::Close => {}
                 Kind::Text => self.on_text(user, payload, frame.payload.end, now_us)?,
                 Kind::Ping => self.pong(user, payload),
                 Kind::Pong => {}
@@ -322,11 +328,7 @@ impl Engine {
             Some(upgrade::Answer::Upgraded { head_bytes }) => {
                 conn.stage = Stage::Greeting;
                 self.check.joins(user);
-                let hello = format!(
-                    r#"{{"t":"hello","as":"dev","token":"{}","s":"{}","p":"q0"}}"#,
-                    login_name(user),
-                    status_of(0)
-                );
+                let hello = message::hello(user);
                 self.send(user, hello.as_bytes());
                 Ok(Some(head_bytes))
             }
@@ -372,7 +374,7 @@ impl Engine {
                 Ok(())
             }
             ("ping", _) => {
-                self.send(user, PONG);
+                self.send(user, message::PONG);
                 Ok(())
             }
             _ => self.on_other(user, payload),
@@ -407,13 +409,17 @@ impl Engine {
         Ok(())
     }
 
+    fn is_leaving(&self, user: u32) -> bool {
+        matches!(&self.conns[user as usize], Some(conn) if conn.stage == Stage::Leaving)
+    }
+
     fn pong(&mut self, user: u32, payload: &[u8]) {
         let mut pong = Vec::new();
         frame::write(&mut pong, Kind::Pong, payload, self.random.next() as u32);
         if let Some(conn) = &mut self.conns[user as usize]
             && let Err(error) = conn.send(&pong)
         {
-            self.end(user, &error.to_string());
+            self.fail(user, &error);
         }
     }
 
@@ -436,42 +442,26 @@ impl Engine {
         self.end(user, "a frame that cannot be read");
     }
 
+    /// The system says that a connection is over.
+    fn fail(&mut self, user: u32, error: &io::Error) {
+        let why = error.to_string();
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            self.conns[user as usize] = None;
+            self.news.push(News::NobodyThere { user, why });
+        } else {
+            self.end(user, &why);
+        }
+    }
+
     /// A connection is over: a difference once it was live, a reason to try again before.
     fn end(&mut self, user: u32, why: &str) {
         let Some(conn) = self.conns[user as usize].take() else { return };
-        if conn.stage == Stage::Live {
-            self.check.on_closed(user, why);
-        } else {
-            self.news.push(News::TryAgain { user, after: None, why: why.to_owned() });
-        }
-    }
-}
-
-fn push_number(text: &mut Vec<u8>, number: u32) {
-    let mut digits = [0; 10];
-    let mut at = digits.len();
-    let mut left = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    text.extend_from_slice(&digits[at..]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_full() {
-        for number in [0, 7, 10, 4_294_967_295] {
-            let mut text = Vec::new();
-            push_number(&mut text, number);
-            assert_eq!(text, number.to_string().as_bytes());
+        match conn.stage {
+            Stage::Live => self.check.on_closed(user, why),
+            Stage::Leaving => {}
+            Stage::Upgrading { .. } | Stage::Greeting => {
+                self.news.push(News::TryAgain { user, after: None, why: why.to_owned() });
+            }
         }
     }
 }

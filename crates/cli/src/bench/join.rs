@@ -12,7 +12,7 @@ use crate::clock;
 
 /// Logins in progress at once.
 const IN_FLIGHT_MAX: usize = 256;
-/// Times that one user is tried.
+/// Times that one user is tried where the server does not say when to come again.
 const ATTEMPTS_MAX: u8 = 60;
 /// Wait before the next try where the server names none.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -97,6 +97,7 @@ pub(crate) fn join_all(
         next: 0,
         in_flight: 0,
         joined: 0,
+        paused_until: clock::now(),
         last_why: "none".into(),
     };
     let mut moved = clock::now();
@@ -125,6 +126,7 @@ struct Join<'a> {
     next: u32,
     in_flight: usize,
     joined: u32,
+    paused_until: Instant,
     last_why: String,
 }
 
@@ -134,7 +136,7 @@ impl Join<'_> {
     }
 
     fn start(&mut self, engine: &mut Engine, users: u32) -> Result<(), JoinError> {
-        while self.in_flight < IN_FLIGHT_MAX {
+        while self.in_flight < IN_FLIGHT_MAX && clock::now() >= self.paused_until {
             let due = matches!(self.waiting.peek(), Some(Reverse((at, _))) if *at <= clock::now());
             let user = if due {
                 self.waiting.pop().map(|Reverse((_, user))| user)
@@ -157,20 +159,32 @@ impl Join<'_> {
     fn on_news(&mut self, news: News) -> Result<(), JoinError> {
         self.in_flight -= 1;
         match news {
-            News::Joined => self.joined += 1,
-            News::TryAgain { user, after, why } => {
+            News::Joined => {
+                self.joined += 1;
+                Ok(())
+            }
+            // Where somebody has come in already, a server may be coming back.
+            News::NobodyThere { user, why } if self.joined == 0 => Err(self.unreachable(user, why)),
+            News::NobodyThere { user, why } => self.again(user, None, why),
+            News::TryAgain { user, after, why } => self.again(user, after, why),
+        }
+    }
+
+    fn again(&mut self, user: u32, after: Option<Duration>, why: String) -> Result<(), JoinError> {
+        let now = clock::now();
+        match after {
+            // It will let more in then: nobody else is tried before, and only a standstill ends it.
+            Some(wait) => self.paused_until = now + wait.min(RETRY_AFTER_MAX),
+            None => {
                 let attempts = &mut self.attempts[user as usize];
                 *attempts += 1;
-                // Nobody has come in yet, and nobody listens: waiting would not help.
-                let nobody_there = self.joined == 0 && why.contains("refused");
-                if *attempts >= ATTEMPTS_MAX || nobody_there {
+                if *attempts >= ATTEMPTS_MAX {
                     return Err(self.unreachable(user, why));
                 }
-                let wait = after.unwrap_or(RETRY_AFTER).min(RETRY_AFTER_MAX);
-                self.waiting.push(Reverse((clock::now() + wait, user)));
-                self.last_why = why;
             }
         }
+        self.waiting.push(Reverse((now + after.map_or(RETRY_AFTER, |_| Duration::ZERO), user)));
+        self.last_why = why;
         Ok(())
     }
 

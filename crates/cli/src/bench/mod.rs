@@ -6,10 +6,12 @@
 
 mod check;
 mod conn;
+mod differences;
 mod engine;
 mod frame;
 mod graph;
 mod join;
+mod message;
 mod meter;
 mod pace;
 mod report;
@@ -115,7 +117,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         Bench { args, engine: Engine::new(graph, args.seed)?, meter, bar: progress_bar() };
     let told = bench.measure(&servers);
     bench.bar.finish_and_clear();
-    bench.engine.leave();
+    bench.engine.leave()?;
     let (text, is_right) = told?;
     writeln!(io::stdout(), "{text}").map_err(|error| Failure::output(&error))?;
     if is_right { Ok(()) } else { Err(Failure::Told) }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::json;
 
-use super::check::Differences;
+use super::differences::Differences;
 use super::engine::Counts;
 use super::meter::Reading;
 use super::pace::{Lateness, Pace};
@@ -167,7 +167,7 @@ fn number(value: Option<f64>, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::check::Kind;
+    use crate::bench::differences::Kind;
 
     #[test]
     fn results_without_a_server_to_measure_leave_its_figures_out() {

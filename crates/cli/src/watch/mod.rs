@@ -46,6 +46,7 @@ fn print_messages(link: &mut Link, interrupts: &Interrupts) -> Result<(), Failur
     while !interrupts.came() {
         match link.next(ASK_EVERY)? {
             Some(Event::Message(received)) => tell(received.text())?,
+            Some(Event::Unknown(text)) => tell(&text)?,
             // Standard output has nothing but messages.
             Some(Event::Disconnected { why, retry_in }) => {
                 let secs = retry_in.as_secs_f64();
@@ -75,7 +76,8 @@ fn print_words(link: &mut Link, interrupts: &Interrupts) -> Result<(), Failure> 
                 let secs = retry_in.as_secs_f64();
                 tell(&format!("connection lost: {why}; trying again in {secs:.1} s"))?;
             }
-            None | Some(Event::Connected | Event::Moving | Event::Ended { .. }) => {}
+            None
+            | Some(Event::Connected | Event::Unknown(_) | Event::Moving | Event::Ended { .. }) => {}
         }
     }
     Ok(())

@@ -132,8 +132,8 @@ impl View {
                 }
                 reduce(&mut self.state, &message);
             }
-            // The link turns it into the command's failure.
-            Event::Ended { .. } => {}
+            // The link turns an end into the command's failure.
+            Event::Unknown(_) | Event::Ended { .. } => {}
         }
     }
 

@@ -45,6 +45,13 @@ fn a_server_that_is_right_passes_through_a_relay_that_is() {
 }
 
 #[test]
+fn a_busy_server_is_asked_again_when_it_says() {
+    let (code, results) = bench(Fault::Busy);
+    assert_eq!((code, kinds(&results)), (Some(0), Vec::new()), "{results}");
+    assert!(results["joining_s"].as_f64().unwrap() >= 1.0, "{results}");
+}
+
+#[test]
 fn a_lost_patch_is_found() {
     let (code, results) = bench(Fault::Drop);
     assert_eq!(code, Some(1));
@@ -86,7 +93,9 @@ fn a_closed_loop_measures_the_servers_figures_too() {
     let output = run(&[&["bench"], &GRAPH[..], &load, &["--json"]].concat());
     assert_eq!(output.status.code(), Some(0), "{} {}", stdout(&output), stderr(&output));
     let results = results(&output);
-    assert!(results["deliveries"].as_u64().unwrap() > 1_000, "{results}");
+    // More than one window: reports go out again as others arrive.
+    assert!(results["reports"].as_u64().unwrap() > 2 * 16, "{results}");
+    assert_eq!(results["values_measured"], results["reports"].as_u64().unwrap() * 4);
     assert_eq!(results["server_cpu_s_per_million"], 0.0);
     assert_eq!(results["session_bytes_after"], 0.0);
     // And as a table.

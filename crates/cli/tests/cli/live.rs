@@ -93,6 +93,9 @@ fn each_message_is_printed_exactly_as_it_came() {
     let odd = r#"{ "t" : "u", "id" : "dev_bob", "s":"coding", "new": [1, 2] }"#;
     reference.say("dev_ada", odd);
     assert_eq!(watching.wait_for("new"), odd);
+    let later = r#"{"t":"tomorrow","x":1}"#;
+    reference.say("dev_ada", later);
+    assert_eq!(watching.wait_for("tomorrow"), later);
     assert_eq!(watching.signal("-TERM").code(), Some(0));
 }
 

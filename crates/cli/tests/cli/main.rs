@@ -5,6 +5,7 @@
 
 mod bench;
 mod live;
+mod node;
 mod reference;
 mod relay;
 mod upkeep;

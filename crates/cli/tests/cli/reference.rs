@@ -105,6 +105,7 @@ fn name_subprotocol(_: &Request, mut response: Response) -> Result<Response, Err
 }
 
 fn serve(stream: TcpStream, world: &Mutex<World>) {
+    stream.set_nodelay(true).unwrap();
     let Ok(mut socket) = tungstenite::accept_hdr(stream, name_subprotocol) else { return };
     let mut me = None;
     while let Ok(message) = socket.read() {

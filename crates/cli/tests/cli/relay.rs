@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Strip,
     /// The connection is cut.
     Cut,
+    /// The first so many connections are told to come again later.
+    Busy,
 }
 
 struct Shared {
@@ -42,9 +44,19 @@ pub(crate) fn start(upstream: SocketAddr, fault: Fault, one_in: u64) -> SocketAd
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
-        for client in listener.incoming() {
-            let client = client.unwrap();
+        for (count, client) in (0..).zip(listener.incoming()) {
+            let mut client = client.unwrap();
+            if fault == Fault::Busy && count < one_in {
+                // The request is read first, or the answer would be lost with the socket.
+                let _ = client.read(&mut [0; 1024]);
+                let busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+                client.write_all(busy).unwrap();
+                continue;
+            }
             let server = TcpStream::connect(upstream).unwrap();
+            for stream in [&client, &server] {
+                stream.set_nodelay(true).unwrap();
+            }
             let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
             thread::spawn(move || {
                 let _ = std::io::copy(&mut from, &mut to);
