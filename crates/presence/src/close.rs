@@ -53,11 +53,12 @@ impl Close {
             | Self::TooLarge
             | Self::PingsMissed
             | Self::SignedOut
+            | Self::LoginRefused
             | Self::BadMessages => Fate::Ends,
             Self::Restart | Self::Drained | Self::StoreUnavailable | Self::TooMany => {
                 Fate::Detaches
             }
-            Self::NoHello | Self::LoginRefused | Self::Replaced => Fate::NotOurs,
+            Self::NoHello | Self::Replaced => Fate::NotOurs,
         }
     }
 }

@@ -224,6 +224,8 @@ impl UserRecord {
                 }
                 // Of preferences the record knows the latest: the login read them some time ago, and
                 // must not take back what another session has hidden since.
+                // Nearly everyone has one session: room for four would cost more than the rest.
+                self.sessions.reserve_exact(1);
                 self.sessions.push(open(context.now, binding, &report));
                 relations = relations.max(profile.relations);
             }

@@ -16,7 +16,7 @@ use presence::person::{Person, Tie, WatchList};
 use presence::relation::Relation;
 use presence::view::{PerClass, Presence, Sight};
 use store::{SeenBatch, StoreHandle};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::clock::NodeClock;
 use crate::identity::{Identity, Known};
@@ -43,6 +43,9 @@ struct Inner {
     limits: WatchLimits,
     clock: NodeClock,
     turns: Semaphore,
+    /// Held from a change of the directory until the store knows of it: what the store hears last
+    /// is what the directory has last.
+    changes: Mutex<()>,
 }
 
 impl People {
@@ -55,7 +58,17 @@ impl People {
         clock: NodeClock,
     ) -> Self {
         let turns = Semaphore::new(AT_ONCE);
-        Self { inner: Arc::new(Inner { directory, store, identity, limits, clock, turns }) }
+        Self {
+            inner: Arc::new(Inner {
+                directory,
+                store,
+                identity,
+                limits,
+                clock,
+                turns,
+                changes: Mutex::new(()),
+            }),
+        }
     }
 
     /// Checks a login and reads the person.
@@ -107,7 +120,11 @@ impl People {
 
     /// Carries out a request that changes the directory, and tells the store.
     pub(crate) async fn perform(&self, user: &UserId, ask: Ask) -> Result<Answer, Refusal> {
-        self.in_turn(self.inner.perform(user, ask)).await
+        self.in_turn(async {
+            let _one_at_a_time = self.inner.changes.lock().await;
+            self.inner.perform(user, ask).await
+        })
+        .await
     }
 
     /// Writes last seen behind, until the store has stopped.

@@ -262,19 +262,21 @@ impl Driver {
                 held.is_paused = true;
                 return;
             }
-            let input = match held.read() {
+            let read = held.read();
+            // A ping is answered by tungstenite, with the read that follows it at the latest.
+            if held.unsent_bytes() > 0 {
+                self.queue_write(id);
+            }
+            let input = match read {
                 Read1::Nothing => return,
                 Read1::Message(message) => self.input(id, message),
                 Read1::Said(said) => Input::Said { conn: id, said },
-                Read1::Frame => {
-                    if held.unsent_bytes() > 0 {
-                        self.queue_write(id);
-                    }
-                    Input::Frame { conn: id }
-                }
+                Read1::Frame => Input::Frame { conn: id },
                 Read1::Closed { goodbye } => {
                     // The answer to the close, if the socket still takes it.
-                    held.send(&[]);
+                    if let Some(held) = self.conn(id) {
+                        held.send(&[]);
+                    }
                     self.parts.shard.handle(
                         now,
                         Input::Closed { conn: id, goodbye },

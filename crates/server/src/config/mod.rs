@@ -152,7 +152,7 @@ impl Config {
             handshakes,
             reports,
             log_format: check.log_format(settings.log_format.as_deref()),
-            log: settings.log.unwrap_or_else(|| "info".into()),
+            log: check.log(settings.log),
         };
         if check.problems.is_empty() { Ok(config) } else { Err(ConfigError(check.problems)) }
     }
@@ -340,6 +340,14 @@ impl Check {
             (None, true) => Origins::Loopback,
             (None, false) => Origins::Same,
         }
+    }
+
+    fn log(&mut self, text: Option<String>) -> String {
+        let filter = text.unwrap_or_else(|| "info".into());
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
+            self.problem(format!("--log {filter}: {error}"));
+        }
+        filter
     }
 
     fn log_format(&mut self, text: Option<&str>) -> LogFormat {
