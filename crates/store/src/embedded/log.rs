@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
 use presence::ids::Epoch;
@@ -82,7 +83,11 @@ pub struct Log {
     epoch: Epoch,
     segment: u64,
     file: Option<Arc<File>>,
+    /// Segments before this one, and those of them that are not synced yet.
     older: Vec<PathBuf>,
+    retired: Vec<Arc<File>>,
+    /// Every user stands in this segment.
+    is_whole: bool,
     pending: Vec<u8>,
     /// Bytes of the segment that are whole records.
     written: u64,
@@ -93,8 +98,16 @@ pub struct Log {
 /// Syncs files on a thread of its own: a disk that takes its time delays nobody.
 #[derive(Debug)]
 struct Syncer {
-    files: Sender<Arc<File>>,
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
     has_failed: Arc<AtomicBool>,
+}
+
+/// Files to sync, and files that are not needed once that is done.
+#[derive(Debug)]
+struct Job {
+    sync: Vec<Arc<File>>,
+    remove: Vec<PathBuf>,
 }
 
 impl Log {
@@ -105,10 +118,9 @@ impl Log {
         let mut recovered =
             Recovered { epoch: fresh, last_time: Timestamp::NEVER, records: Vec::new() };
         let mut contents = Vec::new();
-        for (number, path) in &files {
+        for (_, path) in &files {
             let bytes = std::fs::read(path).map_err(|e| LogError::io(path, e))?;
-            let is_last = Some(*number) == files.last().map(|(number, _)| *number);
-            contents.push(read_segment(path, &bytes, is_last)?);
+            contents.push(read_segment(path, &bytes)?);
         }
         let whole = contents.iter().rposition(|part| part.records.contains(&Record::Complete));
         let has_users = |part: &Part| part.records.iter().any(|r| matches!(r, Record::User(_)));
@@ -116,14 +128,15 @@ impl Log {
             return Err(LogError::not_whole(dir, "no segment holds every user".into()));
         }
         let first = whole.unwrap_or(0);
-        for (pair, part) in files.windows(2).zip(&contents).skip(first) {
+        for pair in files.windows(2).skip(first) {
             if pair[1].0 != pair[0].0 + 1 {
                 let what = format!("segment {} is missing", pair[0].0 + 1);
                 return Err(LogError::not_whole(dir, what));
             }
-            debug_assert!(part.torn_at.is_none(), "only the last segment may be torn");
         }
-        for ((number, path), part) in files.iter().zip(&contents) {
+        // The power may go while a segment and the one after it are both not synced. What stands
+        // before a whole one is not needed any more, torn or not.
+        for ((number, path), part) in files.iter().zip(&contents).skip(first) {
             if let Some(torn_at) = part.torn_at {
                 set_aside(path, *number, torn_at)?;
             }
@@ -137,6 +150,8 @@ impl Log {
             segment: files.last().map_or(0, |(number, _)| *number),
             file: None,
             older: files.into_iter().map(|(_, path)| path).collect(),
+            retired: Vec::new(),
+            is_whole: false,
             pending: Vec::new(),
             written: 0,
             is_failing: false,
@@ -147,17 +162,18 @@ impl Log {
 
     /// Begins a new segment. The caller then adds every user, and `Complete`.
     pub fn begin_segment(&mut self) {
-        self.sync_now();
         self.pending.clear();
         let path = self.path(self.segment + 1);
         // What an earlier attempt left of this segment holds nothing that is not in memory.
         let made = File::create(&path).and_then(|_| OpenOptions::new().append(true).open(&path));
         match made.and_then(|file| File::open(&self.dir)?.sync_all().map(|()| file)) {
             Ok(file) => {
-                if self.file.is_some() {
+                if let Some(before) = self.file.take() {
+                    self.retired.push(before);
                     self.older.push(self.path(self.segment));
                 }
                 self.segment += 1;
+                self.is_whole = false;
                 self.file = Some(Arc::new(file));
                 self.written = 0;
                 self.is_failing = false;
@@ -215,9 +231,17 @@ impl Log {
         if self.syncer.has_failed.swap(false, Ordering::Relaxed) && !self.is_failing {
             self.fail(&io::Error::other("the disk did not take what was written"));
         }
-        if let Some(file) = &self.file {
-            // One sync waits at most: a later one does for both.
-            let _busy = self.syncer.files.try_send(Arc::clone(file));
+        let job = Job {
+            sync: self.retired.iter().chain(&self.file).cloned().collect(),
+            remove: if self.is_whole { self.older.clone() } else { Vec::new() },
+        };
+        let Some(jobs) = &self.syncer.jobs else { return };
+        // One job waits at most: while the disk is busy, a later one does for both.
+        if jobs.try_send(job).is_ok() {
+            self.retired.clear();
+            if self.is_whole {
+                self.older.clear();
+            }
         }
     }
 
@@ -230,17 +254,10 @@ impl Log {
         }
     }
 
-    /// Every user stands in this segment: deletes those before it.
+    /// Every user stands in this segment: once it is synced, those before it can go.
     pub fn drop_older(&mut self) {
-        self.sync_now();
-        if self.is_failing {
-            return;
-        }
-        for path in self.older.drain(..) {
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "an old log segment stays");
-            }
-        }
+        self.is_whole = !self.is_failing;
+        self.sync();
     }
 
     /// Whether what was added last could not be written.
@@ -272,21 +289,46 @@ impl Log {
 
 impl Syncer {
     fn start() -> Result<Self, LogError> {
-        let (files, waiting) = bounded::<Arc<File>>(1);
+        let (jobs, waiting) = bounded::<Job>(1);
         let has_failed = Arc::new(AtomicBool::new(false));
         let failed = Arc::clone(&has_failed);
-        let sync = move || {
-            for file in waiting {
-                if file.sync_data().is_err() {
+        let work = move || {
+            for job in waiting {
+                if !job.run() {
                     failed.store(true, Ordering::Relaxed);
                 }
             }
         };
-        std::thread::Builder::new()
-            .name("log-sync".into())
-            .spawn(sync)
-            .map_err(LogError::Thread)?;
-        Ok(Self { files, has_failed })
+        let thread = std::thread::Builder::new().name("log-sync".into()).spawn(work);
+        let thread = Some(thread.map_err(LogError::Thread)?);
+        Ok(Self { jobs: Some(jobs), thread, has_failed })
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        // Without its sender the thread does what waits, and ends.
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that syncs the presence log panicked");
+        }
+    }
+}
+
+impl Job {
+    /// Removes only what the synced files make superfluous.
+    fn run(self) -> bool {
+        if !self.sync.iter().all(|file| file.sync_data().is_ok()) {
+            return false;
+        }
+        for path in self.remove {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "an old log segment stays");
+            }
+        }
+        true
     }
 }
 
@@ -333,7 +375,7 @@ struct Part {
     torn_at: Option<usize>,
 }
 
-fn read_segment(path: &Path, bytes: &[u8], is_last: bool) -> Result<Part, LogError> {
+fn read_segment(path: &Path, bytes: &[u8]) -> Result<Part, LogError> {
     let mut records = Vec::new();
     let mut offset = 0;
     while offset < bytes.len() {
@@ -342,11 +384,10 @@ fn read_segment(path: &Path, bytes: &[u8], is_last: bool) -> Result<Part, LogErr
                 records.push(record);
                 offset += length;
             }
-            Err(Flaw::Torn) if is_last => return Ok(Part { records, torn_at: Some(offset) }),
+            Err(Flaw::Torn) => return Ok(Part { records, torn_at: Some(offset) }),
             Err(flaw) => {
                 let what = match flaw {
-                    Flaw::Torn => "the file ends within a record, and is not the last one",
-                    Flaw::Length => "a length that nobody wrote",
+                    Flaw::Torn | Flaw::Length => "a length that nobody wrote",
                     Flaw::Payload => "a record whose checksum is wrong",
                     Flaw::Unknown => "a record of a kind that this version does not know",
                 };

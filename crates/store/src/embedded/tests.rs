@@ -252,6 +252,27 @@ fn a_torn_log_is_said_and_set_aside_and_the_rest_is_used() {
 }
 
 #[test]
+fn a_power_cut_may_tear_a_segment_and_the_one_begun_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), START).unwrap();
+    node.open("dev_ada", 1);
+    node.next();
+    node.kill();
+    let path = segment(dir.path());
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, [&whole[..], &[0; 40]].concat()).unwrap();
+    let number: u64 = path.file_stem().unwrap().to_str().unwrap()[9..].parse().unwrap();
+    let next = dir.path().join(format!("presence-{:08}.log", number + 1));
+    fs::write(next, &whole[..30]).unwrap();
+
+    let node = start(dir.path(), START).unwrap();
+    assert_eq!(node.resume(1, 7), Some(id("dev_ada")));
+    node.kill();
+    let aside = contents(dir.path()).into_keys().filter(|name| name.contains(".torn-"));
+    assert_eq!(aside.count(), 2, "both are kept");
+}
+
+#[test]
 fn a_damaged_log_stops_the_start_and_nothing_is_touched() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), START).unwrap();
@@ -309,6 +330,8 @@ fn the_log_begins_new_segments_and_forgets_old_ones_without_losing_anyone() {
             last = presence.shown.as_ref().unwrap().project().to_owned();
         }
     }
+    node.set_clock(START + Duration::from_secs(1));
+    node.next();
     node.kill();
     let bytes: usize = contents(dir.path()).values().map(Vec::len).sum();
     assert!(bytes < 256 << 10, "{bytes} bytes are left of 2,000 changes of one user");
