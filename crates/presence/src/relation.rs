@@ -49,6 +49,19 @@ impl Relation {
         Self(self.0 & !other.0)
     }
 
+    /// This relation with the watcher's own pin as in `list`. Pinning raises the version of the
+    /// watcher's relations alone: only the watcher's list, never a tie read for the subject, tells
+    /// it in order. A pin goes with the last other tie that the watcher knows of.
+    #[must_use]
+    pub const fn with_pin_of(self, list: Self) -> Self {
+        let unpinned = self.without(Self::PINNED);
+        if unpinned.known() == 0 || !list.has(Self::PINNED) {
+            unpinned
+        } else {
+            unpinned.with(Self::PINNED)
+        }
+    }
+
     /// Whether any of those bits is set.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -57,6 +70,12 @@ impl Relation {
     /// What the watcher may know: `r` of the protocol. Zero for oneself.
     pub const fn known(self) -> u8 {
         self.0 & 15
+    }
+
+    /// Whether the watcher may know of anything that ties the two. If not, the subject is on no
+    /// list of the watcher's, oneself aside.
+    pub const fn is_known(self) -> bool {
+        self.known() != 0 || self.has(Self::ONESELF)
     }
 
     /// Whether the subject belongs on the watcher's watch list.

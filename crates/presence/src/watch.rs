@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use crate::ids::{Handle, RelationVersion, UserId};
+use crate::ids::{Epoch, Handle, RelationVersion, UserId};
 use crate::outbox::PlaceNumber;
 use crate::relation::{CLASSES, Class, Relation};
 use crate::view::{Fields, Presence, Sight};
@@ -27,6 +27,8 @@ pub struct Watcher {
     pub place: PlaceNumber,
     /// What the session's user is to the subject.
     pub relation: Relation,
+    /// Whether it came while relations were already being read again.
+    pub is_late: bool,
 }
 
 /// A place on a session's watch list.
@@ -49,8 +51,11 @@ pub struct Subject {
     pub presence: Arc<Presence>,
     /// A newer state that waits for the relations to be read again.
     pub held: Option<Arc<Presence>>,
-    /// The oldest version of the subject's relations that a watcher's relation was read at.
+    /// The version of the subject's relations that every live watcher's relation was read at, or
+    /// later. A session that is still opening may have an older list, and then reads it again.
     pub relations: RelationVersion,
+    /// The version that the lists of late watchers are at least of.
+    pub late_at: RelationVersion,
     /// By class, what its view last changed by: four bits each.
     deltas: u64,
     /// Who watches.
@@ -61,6 +66,19 @@ impl Subject {
     /// The newest state that the store has told, whether delivered or kept back.
     pub fn newest(&self) -> &Arc<Presence> {
         self.held.as_ref().unwrap_or(&self.presence)
+    }
+
+    /// The relations of everyone who is here now are asked for again.
+    pub(crate) fn ask(&mut self) {
+        self.late_at = RelationVersion(u64::MAX);
+        self.watchers.iter_mut().for_each(|watcher| watcher.is_late = false);
+    }
+
+    /// Whether `presence` is what the store has told, be it that it knows nothing. A first state
+    /// that is kept back leaves there what the directory knew.
+    pub fn is_told(&self) -> bool {
+        let is_the_directorys = self.presence.epoch == Epoch(0);
+        self.handle.is_some() && !(self.held.is_some() && is_the_directorys)
     }
 
     /// What the class's view last changed by.
@@ -146,6 +164,7 @@ impl Watch {
             presence,
             held: None,
             relations,
+            late_at: relations,
             deltas: 0,
             watchers: Vec::new(),
         };
@@ -164,8 +183,11 @@ impl Watch {
 
     /// Adds a watcher; gives the place to keep.
     pub fn join(&mut self, number: SubjectNumber, watcher: Watcher) -> Place {
-        let watchers = &mut self.subjects[number as usize].watchers;
-        watchers.push(watcher);
+        let subject = &mut self.subjects[number as usize];
+        let is_late = subject.held.is_some();
+        subject.late_at = subject.late_at.min(subject.newest().relations);
+        let watchers = &mut subject.watchers;
+        watchers.push(Watcher { is_late, ..watcher });
         let Ok(at) = u32::try_from(watchers.len() - 1) else {
             panic!("a shard has fewer than four thousand million sessions");
         };

@@ -20,6 +20,11 @@ use tungstenite::{Message, WebSocket};
 
 /// Bytes that tungstenite reads at once: idle sockets are many, and their messages short.
 const READ_BYTES: usize = 128;
+/// Bytes that one message, or one turn, may take out of a socket. A message that comes in endless
+/// fragments would otherwise keep the shard for as long as its sender likes.
+const TURN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// Bytes that may still come after the close: what was on its way, and no flood.
+const DRAINED_BYTES_MAX: u32 = 1 << 20;
 /// With this much unsent, a socket is no longer read until it takes some.
 pub(crate) const UNSENT_BYTES_MAX: usize = 64 << 10;
 
@@ -58,6 +63,8 @@ pub(crate) struct Connection {
     /// A close frame has been written or is about to be: nothing more is said.
     pub closing_since: Option<Timestamp>,
     has_shut_down: bool,
+    /// Bytes that came after the close.
+    drained: u32,
 }
 
 /// What lies between tungstenite and the socket: reads go through, writes wait in order.
@@ -65,11 +72,18 @@ struct Gate {
     stream: TcpStream,
     unsent: Vec<u8>,
     sent: usize,
+    /// Bytes that may still be read in this turn.
+    allowance: usize,
 }
 
 impl Read for Gate {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buffer)
+        if self.allowance == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = self.stream.read(buffer)?;
+        self.allowance = self.allowance.saturating_sub(read);
+        Ok(read)
     }
 }
 
@@ -91,7 +105,7 @@ pub(crate) enum Read1 {
     Message(ClientMessage),
     /// Something that is not one, or breaks a limit.
     Said(Said),
-    /// A frame that carries no message.
+    /// A frame that carries no message, or as many bytes of a message as one turn takes.
     Frame,
     /// Nothing more for now.
     Nothing,
@@ -117,7 +131,7 @@ impl Connection {
     /// Takes a socket over.
     pub(crate) fn new(handover: Handover, tenant: u32) -> Self {
         let stream = TcpStream::from_std(handover.stream);
-        let gate = Gate { stream, unsent: Vec::new(), sent: 0 };
+        let gate = Gate { stream, unsent: Vec::new(), sent: 0, allowance: 0 };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
@@ -136,6 +150,7 @@ impl Connection {
             is_paused: false,
             closing_since: None,
             has_shut_down: false,
+            drained: 0,
         }
     }
 
@@ -158,6 +173,7 @@ impl Connection {
     /// Reads one message, as far as the socket has it.
     pub(crate) fn read(&mut self) -> Read1 {
         use tungstenite::Error;
+        self.socket.get_mut().allowance = TURN_BYTES_MAX;
         match self.socket.read() {
             Ok(Message::Text(text)) if self.codec.is_text() => decode(self.codec, text.as_bytes()),
             Ok(Message::Text(_)) => Read1::Said(Said::NotText),
@@ -170,7 +186,9 @@ impl Connection {
                 let _closed = self.socket.flush();
                 Read1::Closed { goodbye }
             }
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Read1::Nothing,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.socket.get_ref().allowance == 0 { Read1::Frame } else { Read1::Nothing }
+            }
             Err(Error::Capacity(_)) => Read1::Said(Said::TooLarge),
             Err(Error::Utf8(_)) => Read1::Said(Said::NotText),
             Err(Error::Protocol(problem)) => {
@@ -189,6 +207,9 @@ impl Connection {
     pub(crate) fn send(&mut self, patches: &[u8]) -> Written {
         let gate = self.socket.get_mut();
         if gate.unsent.is_empty() {
+            if patches.is_empty() {
+                return Written::All;
+            }
             return match gate.stream.write(patches) {
                 Ok(taken) if taken == patches.len() => Written::All,
                 Ok(taken) => {
@@ -212,18 +233,23 @@ impl Connection {
         }
     }
 
-    /// Reads and drops what still comes; tells whether the other side has closed.
+    /// Reads and drops what still comes; tells whether the other side has closed, or sends so much
+    /// that it is not worth waiting for.
     pub(crate) fn is_drained(&mut self) -> bool {
         let mut scrap = [0; 4_096];
-        // Bounded: who keeps sending is cut off by the time limit.
-        for _ in 0..16 {
+        loop {
             match self.stream().read(&mut scrap) {
                 Ok(0) => return true,
-                Ok(_) => {}
+                Ok(read) => {
+                    // At most the length of the scrap.
+                    self.drained = self.drained.saturating_add(read as u32);
+                    if self.drained > DRAINED_BYTES_MAX {
+                        return true;
+                    }
+                }
                 Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
             }
         }
-        false
     }
 }
 

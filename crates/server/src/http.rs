@@ -27,8 +27,9 @@ use crate::address::{Origins, client_address};
 use crate::clock::NodeClock;
 use crate::connection::Handover;
 use crate::handshakes::Handshakes;
+use crate::mailbox::{Mail, Mailbox};
 use crate::people::People;
-use crate::shard_loop::{Mail, Mailbox, client_name};
+use crate::shard_loop::client_name;
 use crate::telemetry::Metrics;
 
 /// Longest wait for the directory in a health check.

@@ -5,6 +5,7 @@
 
 mod accept;
 mod address;
+mod changes;
 mod clock;
 pub mod config;
 mod connection;
@@ -12,6 +13,7 @@ mod encode;
 mod handshakes;
 mod http;
 mod identity;
+mod mailbox;
 mod node;
 mod people;
 mod process;

@@ -16,20 +16,22 @@ use presence::close::Close;
 use presence::ids::{Incarnation, ShardId};
 use presence::shard::{Limits, Shard};
 use protocol::limits::HELLO_TIME_MAX;
-use store::embedded::log::LogError;
+use store::embedded::log::{Found, LogError};
 use store::embedded::{Embedded, EmbeddedConfig};
 use store::folder::{DataFolder, FolderError};
 use store::{EVENTS_MAX, ShardPort, Wake};
 use tokio::sync::{mpsc, watch};
 
 use crate::accept;
+use crate::changes::{Changes, Worker};
 use crate::clock::NodeClock;
 use crate::config::Config;
 use crate::handshakes::Handshakes;
 use crate::http::{Admin, Health, Public};
 use crate::identity::Identity;
+use crate::mailbox::{MAIL_MAX, Mail, Mailbox};
 use crate::people::People;
-use crate::shard_loop::{MAIL_MAX, Mail, Mailbox, ShardLoop, WAKER};
+use crate::shard_loop::{ShardLoop, WAKER};
 use crate::telemetry::{Metrics, ShardMeters};
 
 /// Size of the presence log at which a new segment begins, where all users take less.
@@ -89,6 +91,7 @@ pub struct Node {
     stop: watch::Sender<bool>,
     is_stopping: Arc<AtomicBool>,
     shards: Vec<(Mailbox, JoinHandle<()>)>,
+    changes: Worker,
     store: Embedded,
     last_seen: tokio::task::JoinHandle<()>,
     people: People,
@@ -100,10 +103,12 @@ impl Node {
     /// Starts a node. Metrics are counted for the whole process, so they come from outside.
     pub async fn start(config: &Config, metrics: Option<Metrics>) -> Result<Self, StartError> {
         let folder = DataFolder::lock(&config.data)?;
+        // Both are read before either is written: what is damaged leaves all as it is.
+        let log = Found::read(&config.data)?;
         let directory = Directory::open(&config.directory).await?;
         let clock = NodeClock::start();
         let (ports, seeds) = shard_seeds(config.shards)?;
-        let store = Embedded::start(&config.data, store_config(config), Arc::new(clock), ports)?;
+        let store = Embedded::start_from(log, store_config(config), Arc::new(clock), ports)?;
         let public_listener = bind(config.listen, "--listen")?;
         let admin_listener =
             config.admin_listen.map(|address| bind(address, "--admin-listen")).transpose()?;
@@ -113,8 +118,13 @@ impl Node {
         let identity = Identity { dev: config.dev };
         let people =
             People::new(directory.clone(), store.handle.clone(), identity, config.watch, clock);
+        people
+            .confirm_preferences(&store.restored)
+            .await
+            .map_err(|error| StartError::System(error.to_string()))?;
+        let (changes, worker) = Changes::start(people.clone());
         let handshakes = Arc::new(Handshakes::new(config.handshakes));
-        let shards = start_shards(config, clock, seeds, &store, &people, &handshakes)?;
+        let shards = start_shards(config, clock, seeds, &store, &people, &changes, &handshakes)?;
         let (stop, stopped) = watch::channel(false);
         let is_stopping = Arc::new(AtomicBool::new(false));
         let health = Health {
@@ -145,6 +155,7 @@ impl Node {
             stop,
             is_stopping,
             shards,
+            changes: worker,
             store,
             last_seen,
             people,
@@ -171,6 +182,8 @@ impl Node {
             Ok(_) => tracing::error!("a shard's thread panicked"),
             Err(_) => tracing::warn!("some sockets did not close in time"),
         }
+        // Nobody hands in requests any more; what was done of them belongs in the log.
+        self.changes.finish().await;
         match self.store.handle.stop().await {
             Ok(batch) => self.people.write_final_last_seen(&batch).await,
             Err(error) => tracing::error!(%error, "the store had stopped already"),
@@ -234,6 +247,7 @@ fn start_shards(
     seeds: Vec<Seed>,
     store: &Embedded,
     people: &People,
+    changes: &Changes,
     handshakes: &Arc<Handshakes>,
 ) -> Result<Vec<(Mailbox, JoinHandle<()>)>, StartError> {
     let incarnation = Incarnation(clock.now().0);
@@ -260,6 +274,7 @@ fn start_shards(
             mailbox: mailbox.clone(),
             store: store.handle.clone(),
             people: people.clone(),
+            changes: changes.clone(),
             runtime: tokio::runtime::Handle::current(),
             handshakes: Arc::clone(handshakes),
             clock,

@@ -16,7 +16,8 @@ use presence::person::{Person, Tie, WatchList};
 use presence::relation::Relation;
 use presence::view::{PerClass, Presence, Sight};
 use store::{SeenBatch, StoreHandle};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::clock::NodeClock;
 use crate::identity::{Identity, Known};
@@ -27,8 +28,8 @@ const AT_ONCE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two attempts where nothing else can be done.
 const RETRY: Duration = Duration::from_millis(500);
-/// Attempts to write a batch of last seen before it waits for the next interval.
-const SEEN_ATTEMPTS_MAX: usize = 5;
+/// Longest such time.
+const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// The directory and the identities of one node. Cheap to clone.
 #[derive(Clone)]
@@ -43,9 +44,6 @@ struct Inner {
     limits: WatchLimits,
     clock: NodeClock,
     turns: Semaphore,
-    /// Held from a change of the directory until the store knows of it: what the store hears last
-    /// is what the directory has last.
-    changes: Mutex<()>,
 }
 
 impl People {
@@ -58,17 +56,7 @@ impl People {
         clock: NodeClock,
     ) -> Self {
         let turns = Semaphore::new(AT_ONCE);
-        Self {
-            inner: Arc::new(Inner {
-                directory,
-                store,
-                identity,
-                limits,
-                clock,
-                turns,
-                changes: Mutex::new(()),
-            }),
-        }
+        Self { inner: Arc::new(Inner { directory, store, identity, limits, clock, turns }) }
     }
 
     /// Checks a login and reads the person.
@@ -118,34 +106,54 @@ impl People {
         }
     }
 
-    /// Carries out a request that changes the directory, and tells the store.
+    /// Carries out a request that changes the directory, and tells the store. One at a time: see
+    /// [`crate::changes`]. It is never given up half way, for the store has to hear of what is done;
+    /// the directory has time limits of its own.
     pub(crate) async fn perform(&self, user: &UserId, ask: Ask) -> Result<Answer, Refusal> {
-        self.in_turn(async {
-            let _one_at_a_time = self.inner.changes.lock().await;
-            self.inner.perform(user, ask).await
-        })
-        .await
+        self.inner.perform(user, ask).await
     }
 
-    /// Writes last seen behind, until the store has stopped.
+    /// Writes last seen behind, however often it has to try: the store hands out only a few
+    /// batches at once and keeps the rest, so nothing piles up here and nothing is lost.
     pub(crate) async fn write_last_seen(&self, batch: SeenBatch) {
-        for _ in 0..SEEN_ATTEMPTS_MAX {
-            match self.inner.directory.last_seen(&batch).await {
-                Ok(_) => {
-                    // A store that has stopped asked for this batch to be the last.
-                    let _stopped = self.inner.store.seen_written(batch);
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, users = batch.len(), "last seen is not written; trying again");
-                    tokio::time::sleep(RETRY).await;
+        let mut wait = RETRY;
+        while let Err(error) = self.inner.directory.last_seen(&batch).await {
+            tracing::warn!(%error, users = batch.len(), "last seen is not written; trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+        // A store that has stopped asked for this batch to be the last.
+        let _stopped = self.inner.store.seen_written(batch);
+    }
+
+    /// Tells the store the preferences of these users as the directory has them: a node that died
+    /// may have written them there and not yet in its log.
+    pub(crate) async fn confirm_preferences(&self, users: &[UserId]) -> Result<(), DirectoryError> {
+        for some in users.chunks(AT_ONCE) {
+            let mut reads = JoinSet::new();
+            for user in some {
+                let (people, user) = (self.clone(), user.clone());
+                reads.spawn(async move {
+                    let preferences = people.inner.directory.preferences(&user).await;
+                    (user, preferences)
+                });
+            }
+            while let Some(read) = reads.join_next().await {
+                // A task that reads neither panics nor is cancelled.
+                let Ok((user, preferences)) = read else { continue };
+                match preferences {
+                    Ok(preferences) => {
+                        let request = Request::Preferences { user, preferences };
+                        // The node starts: a store that has stopped again is found out elsewhere.
+                        let _stopped = self.inner.store.request(request);
+                    }
+                    // Somebody whom the log has and the directory has not shows the default.
+                    Err(DirectoryError::NoSuchUser(_)) => {}
+                    Err(error) => return Err(error),
                 }
             }
         }
-        tracing::error!(
-            users = batch.len(),
-            "last seen of these users could not be written; the next interval tries again"
-        );
+        Ok(())
     }
 
     /// Writes the last batch of all, at a stop.

@@ -4,6 +4,8 @@
 //! write the longest-waiting sockets that have something to take, one `send` each. Batches grow by
 //! themselves with the load, and nothing waits for a timer when there is none.
 
+mod writing;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,27 +13,28 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use mio::{Events, Interest, Poll, Token};
-use presence::close::Close;
+use presence::ask::Refusal;
+use presence::close::ErrorCode;
 use presence::exchange::{Event, Request};
 use presence::ids::{ConnId, SessionId, ShardId};
 use presence::session::CLIENT_CHARS_MAX;
-use presence::shard::{Effect, Fresh, Input, Said, Shard};
+use presence::shard::{Effect, Fresh, Input, Notice, Said, Shard};
 use presence::time::Timestamp;
 use protocol::message::ClientMessage;
 use store::StoreHandle;
 use tokio::sync::mpsc;
 
+use crate::changes::{Changes, Job};
 use crate::clock::NodeClock;
-use crate::connection::{Connection, Handover, Read1, UNSENT_BYTES_MAX, Written};
+use crate::connection::{Connection, Handover, Read1, UNSENT_BYTES_MAX};
 use crate::encode::{self, Encoder};
 use crate::handshakes::Handshakes;
+use crate::mailbox::{Mail, Mailbox};
 use crate::people::People;
 use crate::telemetry::ShardMeters;
 
 /// Events of the poller taken per turn.
 const POLL_EVENTS_MAX: usize = 256;
-/// Sockets written per turn: fewer would waste polls, more would make the first wait.
-const WRITES_PER_TURN: usize = 32;
 /// Messages read from one socket before others have their turn.
 const READS_PER_SOCKET: usize = 8;
 /// Events of the store taken per turn.
@@ -42,40 +45,8 @@ const MAIL_PER_TURN: usize = 256;
 const WRITE_BYTES: usize = 16 << 10;
 /// Requests that wait for the store before sockets are no longer read.
 const BACKLOG_MAX: usize = 4_096;
-/// Time for the other side to take a close frame and close.
-const LINGER: Duration = Duration::from_secs(5);
-/// Places in a shard's mailbox.
-pub(crate) const MAIL_MAX: usize = 4_096;
 /// The poller's token for the waker; sockets have their slot's number.
 pub(crate) const WAKER: Token = Token(usize::MAX);
-
-/// What other threads tell a shard.
-pub(crate) enum Mail {
-    /// A socket after its handshake.
-    Socket(Handover),
-    /// An answer of login or directory.
-    Input(Box<Input>),
-    /// Close every socket, and end once they are closed.
-    Stop(Close),
-}
-
-/// Wakes a shard and gives it mail. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Mailbox {
-    /// The queue.
-    pub mail: mpsc::Sender<Mail>,
-    /// The shard's waker.
-    pub waker: Arc<mio::Waker>,
-}
-
-impl Mailbox {
-    /// Delivers, waiting for a place.
-    pub(crate) async fn deliver(&self, mail: Mail) {
-        // A shard that has ended needs no mail; nor can a waker fail that still has its poller.
-        let _ended = self.mail.send(mail).await;
-        let _gone = self.waker.wake();
-    }
-}
 
 /// What a shard's thread is made of.
 pub(crate) struct ShardLoop {
@@ -95,7 +66,9 @@ pub(crate) struct ShardLoop {
     pub store: StoreHandle,
     /// Login and directory.
     pub people: People,
-    /// Where those wait.
+    /// Requests that change the directory.
+    pub changes: Changes,
+    /// Where logins and the directory are waited for.
     pub runtime: tokio::runtime::Handle,
     /// Whom to give handshakes back to.
     pub handshakes: Arc<Handshakes>,
@@ -193,7 +166,7 @@ impl Driver {
             return Some(Duration::from_millis(1));
         }
         let now = self.parts.clock.now();
-        let linger = self.closing.front().map(|(since, _)| *since + LINGER);
+        let linger = self.closing.front().map(|(since, _)| *since + self.linger_max());
         let due = [self.parts.shard.next_deadline(), linger].into_iter().flatten().min();
         // Rounded up to the poller's unit, or the last part of a millisecond would be spun away.
         due.map(|at| at.since(now) + Duration::from_micros(999))
@@ -404,8 +377,17 @@ impl Driver {
             Effect::Login { .. }
             | Effect::Load { .. }
             | Effect::LoadWatchList { .. }
-            | Effect::ReadTies { .. }
-            | Effect::Perform { .. } => self.ask_people(effect),
+            | Effect::ReadTies { .. } => self.ask_people(effect),
+            Effect::Perform { conn, n, user, ask } => {
+                let mailbox = self.parts.mailbox.clone();
+                let job = Job { conn, n, user, ask, mailbox };
+                if self.parts.changes.hand_in(job).is_err() {
+                    let message = "too many requests wait for the directory: try again";
+                    let refusal = Refusal::new(ErrorCode::IdentityUnavailable, message);
+                    let notice = Notice::Error { n: Some(n), refusal };
+                    self.effect(now, Effect::Send { conn, notice });
+                }
+            }
         }
     }
 
@@ -427,7 +409,7 @@ impl Driver {
     }
 
     /// Asks login or directory, elsewhere; the answer comes by mail. At most one login and one
-    /// list per socket are under way, and requests are bounded by their rate.
+    /// list per socket are under way.
     fn ask_people(&self, effect: Effect) {
         let people = self.parts.people.clone();
         let mailbox = self.parts.mailbox.clone();
@@ -446,104 +428,10 @@ impl Driver {
                     let (version, ties) = people.ties(&subject, &watchers).await;
                     Input::Ties { subject, version, ties }
                 }
-                Effect::Perform { conn, n, user, ask } => {
-                    Input::Answer { conn, n, result: people.perform(&user, ask).await }
-                }
                 _ => return,
             };
             mailbox.deliver(Mail::Input(Box::new(input))).await;
         });
-    }
-
-    fn begin_close(&mut self, now: Timestamp, id: ConnId, close: Close) {
-        self.parts.meters.closed(close);
-        let Some(held) = self.conn(id) else { return };
-        if held.closing_since.is_none() {
-            held.closing_since = Some(now);
-            encode::close(close, held.unsent());
-            self.closing.push_back((now, id));
-            self.queue_write(id);
-        }
-    }
-
-    /// Writes the longest-waiting sockets. One that has more to take waits again behind the rest.
-    fn write_some(&mut self, now: Timestamp) {
-        for _ in 0..WRITES_PER_TURN {
-            let Some(id) = self.to_write.pop_front() else { return };
-            if let Some(held) = self.conn(id) {
-                held.is_queued = false;
-                self.write(now, id);
-            }
-        }
-    }
-
-    fn write(&mut self, now: Timestamp, id: ConnId) {
-        self.buffer.clear();
-        let Some(held) = self.conns.get_mut(id.slot as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        let is_closing = held.closing_since.is_some();
-        let mut has_more = false;
-        // A socket that has not taken the last batch gets no further one: its outbox waits.
-        if !is_closing && held.unsent_bytes() < WRITE_BYTES {
-            let (encoder, buffer, codec) = (&mut self.encoder, &mut self.buffer, held.codec);
-            let mut patches = 0;
-            has_more = self.parts.shard.take_patches(id, |patch| {
-                encoder.patch(codec, patch, buffer);
-                patches += 1;
-                buffer.len() < WRITE_BYTES
-            });
-            self.parts.meters.patches += patches;
-        }
-        self.parts.meters.writes += 1;
-        match held.send(&self.buffer) {
-            Written::All => {
-                if is_closing {
-                    held.shut_down();
-                    if held.is_drained() {
-                        self.drop_conn(id);
-                    }
-                    return;
-                }
-                let is_paused = std::mem::replace(&mut held.is_paused, false);
-                if has_more {
-                    self.queue_write(id);
-                }
-                if is_paused {
-                    self.queue_read(id);
-                }
-            }
-            // The poller tells when it takes more.
-            Written::Blocked => {}
-            Written::Gone => {
-                if !is_closing {
-                    let closed = Input::Closed { conn: id, goodbye: false };
-                    self.parts.shard.handle(now, closed, &mut self.effects);
-                    self.carry_out(now);
-                }
-                self.drop_conn(id);
-            }
-        }
-    }
-
-    /// Drops sockets whose other side takes too long to close.
-    fn linger(&mut self, now: Timestamp) {
-        while let Some((since, id)) = self.closing.front().copied() {
-            let is_over = now.since(since) >= LINGER;
-            if self.conn(id).is_some() && !is_over {
-                return;
-            }
-            self.closing.pop_front();
-            self.drop_conn(id);
-        }
-    }
-
-    fn drop_conn(&mut self, id: ConnId) {
-        if self.conn(id).is_some() {
-            // Dropping the socket takes it off the poller.
-            self.conns[id.slot as usize] = None;
-            self.free.push(id.slot);
-        }
     }
 }
 

@@ -73,9 +73,7 @@ impl Turns {
     /// The part's next turn after `now`. Never goes back while `now` does not.
     pub(crate) fn after(self, part: u64, now: Timestamp) -> Timestamp {
         let step = u64::try_from(self.step.as_micros()).unwrap_or(u64::MAX).max(1);
-        let turn = |number: u64| {
-            Timestamp(number * step + mix(&[self.seed, part, number]) % step)
-        };
+        let turn = |number: u64| Timestamp(number * step + mix(&[self.seed, part, number]) % step);
         let number = now.0 / step;
         if turn(number) > now { turn(number) } else { turn(number + 1) }
     }

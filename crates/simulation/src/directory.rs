@@ -186,7 +186,8 @@ impl Directory {
             followed,
         ];
         let first = ranks.iter().zip(0u8..).find_map(|(made, rank)| made.map(|made| (rank, made)));
-        first.map_or((u8::MAX, std::cmp::Reverse(0)), |(rank, made)| (rank, std::cmp::Reverse(made)))
+        first
+            .map_or((u8::MAX, std::cmp::Reverse(0)), |(rank, made)| (rank, std::cmp::Reverse(made)))
     }
 
     pub(crate) fn person(&self, who: Who) -> Person {

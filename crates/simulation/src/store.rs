@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use presence::ask::SessionInfo;
 use presence::exchange::{Event, Request};
-use presence::ids::{ConnId, Epoch, Handle, SessionId, ShardId, UserId};
+use presence::hello::TokenHash;
+use presence::ids::{ConnId, Epoch, Handle, RelationVersion, SessionId, ShardId, UserId};
 use presence::session::Owner;
 use presence::time::Timestamp;
-use presence::transition::{Context, Profile, Transition, UserRecord, Verdict};
+use presence::transition::{Binding, Context, Profile, Transition, UserRecord, Verdict};
 use presence::view::{PerClass, Presence};
 use presence::visibility::{Audience, Preferences};
 
@@ -31,6 +32,8 @@ pub(crate) struct Store {
     users: BTreeMap<UserId, UserRecord>,
     /// The preferences that the users' audiences were made of, for the checks.
     preferences: BTreeMap<UserId, Preferences>,
+    /// Versions of relations that the store was told of, also of users of whom it knows no more.
+    relations: BTreeMap<UserId, RelationVersion>,
     sessions: BTreeMap<SessionId, UserId>,
     handles: BTreeMap<UserId, Handle>,
     subscriptions: BTreeMap<UserId, BTreeSet<ShardId>>,
@@ -44,6 +47,7 @@ impl Store {
             epoch: Epoch(1),
             users: BTreeMap::new(),
             preferences: BTreeMap::new(),
+            relations: BTreeMap::new(),
             sessions: BTreeMap::new(),
             handles: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
@@ -110,67 +114,10 @@ impl Store {
                 None
             }
             Request::Open { user, binding, report, profile } => {
-                let (conn, session) = (binding.owner.conn, binding.session);
-                self.users.entry(user.clone()).or_insert_with(|| UserRecord::new(&profile));
-                let open = Transition::Open { binding, report, profile };
-                let opened = self.apply(now, &user, open, events) == Verdict::Done;
-                if opened {
-                    self.sessions.insert(session, user.clone());
-                }
-                events.push((from, Event::Opened { conn, opened }));
+                self.open(now, from, &user, Transition::Open { binding, report, profile }, events);
                 Some(user)
             }
-            Request::Resume { binding, secret } => {
-                let conn = binding.owner.conn;
-                let user = self.sessions.get(&binding.session).cloned();
-                let verdict = user.as_ref().map(|user| {
-                    self.apply(now, user, Transition::Resume { binding, secret }, events)
-                });
-                let resumed = match verdict {
-                    Some(Verdict::Resumed { displaced }) => {
-                        tell_owner(displaced, |conn| Event::Replaced { conn }, events);
-                        user
-                    }
-                    _ => None,
-                };
-                events.push((from, Event::Resumed { conn, user: resumed.clone() }));
-                resumed
-            }
-            Request::Confirm { user, session, owner } => {
-                if self.fault != Some(Fault::PreviousTokenStaysGood) {
-                    self.apply(now, &user, Transition::Confirm { session, owner }, events);
-                }
-                None
-            }
-            Request::Report { user, session, owner, change } => {
-                let report = Transition::Report { session, owner, change };
-                self.apply(now, &user, report, events);
-                Some(user)
-            }
-            Request::Detach { user, session, owner, until, .. } => {
-                let detach = match self.fault {
-                    Some(Fault::DropEndsTheSession) => Transition::End { session, owner },
-                    _ => Transition::Detach { session, owner, until },
-                };
-                self.apply(now, &user, detach, events);
-                Some(user)
-            }
-            Request::End { user, session, owner, .. } => {
-                self.apply(now, &user, Transition::End { session, owner }, events);
-                Some(user)
-            }
-            Request::Manual { user, manual } => {
-                self.apply(now, &user, Transition::Manual(manual), events);
-                Some(user)
-            }
-            Request::Preferences { user, preferences } => {
-                self.prefer(now, &user, preferences, events);
-                Some(user)
-            }
-            Request::Relations { user, version } => {
-                self.apply(now, &user, Transition::Relations(version), events);
-                Some(user)
-            }
+            Request::Resume { binding, secret } => self.resume(now, from, binding, secret, events),
             Request::Sessions { user, conn, n } => {
                 let sessions = self.list(&user);
                 events.push((from, Event::Sessions { conn, n, sessions }));
@@ -184,7 +131,40 @@ impl Store {
                 events.append(&mut told);
                 Some(user)
             }
+            request => self.change(now, request, events),
         }
+    }
+
+    /// The requests that are one transition and are answered by nothing.
+    fn change(&mut self, now: Timestamp, request: Request, events: &mut Events) -> Option<UserId> {
+        let (user, transition) = match request {
+            Request::Confirm { user, session, owner } => {
+                if self.fault == Some(Fault::PreviousTokenStaysGood) {
+                    return None;
+                }
+                (user, Transition::Confirm { session, owner })
+            }
+            Request::Report { user, session, owner, change } => {
+                (user, Transition::Report { session, owner, change })
+            }
+            Request::Detach { user, session, owner, until, .. } => match self.fault {
+                Some(Fault::DropEndsTheSession) => (user, Transition::End { session, owner }),
+                _ => (user, Transition::Detach { session, owner, until }),
+            },
+            Request::End { user, session, owner, .. } => (user, Transition::End { session, owner }),
+            Request::Manual { user, manual } => (user, Transition::Manual(manual)),
+            Request::Preferences { user, preferences } => {
+                self.prefer(now, &user, preferences, events);
+                return Some(user);
+            }
+            Request::Relations { user, version } => {
+                self.relations.insert(user.clone(), version);
+                (user, Transition::Relations(version))
+            }
+            other => panic!("{other:?} has an answer of its own"),
+        };
+        self.apply(now, &user, transition, events);
+        Some(user)
     }
 
     /// Ends one session, or all; tells whether there was any.
@@ -216,6 +196,61 @@ impl Store {
         let (audience, hidden) = (preferences.audience(), preferences.hidden_projects.clone());
         self.preferences.insert(user.clone(), preferences);
         self.apply(now, user, Transition::Preferences { audience, hidden }, events);
+    }
+
+    fn open(
+        &mut self,
+        now: Timestamp,
+        from: ShardId,
+        user: &UserId,
+        open: Transition,
+        events: &mut Events,
+    ) {
+        let Transition::Open { binding, profile, .. } = &open else { return };
+        let (conn, session) = (binding.owner.conn, binding.session);
+        if !self.users.contains_key(user) {
+            self.users.insert(user.clone(), UserRecord::new(profile));
+            self.catch_up(now, user, events);
+        }
+        let opened = self.apply(now, user, open, events) == Verdict::Done;
+        if opened {
+            self.sessions.insert(session, user.clone());
+        }
+        events.push((from, Event::Opened { conn, opened }));
+    }
+
+    fn resume(
+        &mut self,
+        now: Timestamp,
+        from: ShardId,
+        binding: Binding,
+        secret: TokenHash,
+        events: &mut Events,
+    ) -> Option<UserId> {
+        let conn = binding.owner.conn;
+        let user = self.sessions.get(&binding.session).cloned();
+        let verdict = user
+            .as_ref()
+            .map(|user| self.apply(now, user, Transition::Resume { binding, secret }, events));
+        let resumed = match verdict {
+            Some(Verdict::Resumed { displaced }) => {
+                tell_owner(displaced, |conn| Event::Replaced { conn }, events);
+                user
+            }
+            _ => None,
+        };
+        events.push((from, Event::Resumed { conn, user: resumed.clone() }));
+        resumed
+    }
+
+    /// What was changed between the reading of a login's profile and the user's first session.
+    fn catch_up(&mut self, now: Timestamp, user: &UserId, events: &mut Events) {
+        if let Some(version) = self.relations.get(user).copied() {
+            self.apply(now, user, Transition::Relations(version), events);
+        }
+        if let Some(preferences) = self.preferences.get(user).cloned() {
+            self.prefer(now, user, preferences, events);
+        }
     }
 
     fn list(&self, user: &UserId) -> Vec<SessionInfo> {

@@ -261,7 +261,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn end(&mut self, conn: ConnId, cause: Cause, effects: &mut Vec<Effect>) {
+    fn end(&mut self, conn: ConnId, cause: Cause, effects: &mut Vec<Effect>) {
         self.part(conn, None, cause, effects);
     }
 

@@ -82,12 +82,10 @@ impl Shard {
         }
         let subject = self.watch.subject_mut(number);
         if presence.relations > subject.relations {
-            if subject.watchers.iter().all(|watcher| watcher.relation.has(Relation::ONESELF)) {
-                subject.relations = presence.relations;
-            } else {
-                self.hold(now, number, presence, effects);
-                return;
-            }
+            // Also where the user alone watches: how soon a patch of one's own comes must not tell
+            // whether somebody unseen watches here.
+            self.hold(now, number, presence, effects);
+            return;
         }
         if subject.held.is_some() {
             subject.held = Some(presence);
@@ -133,6 +131,9 @@ impl Shard {
     ) {
         let Some(Some(conn)) = self.conns.get_mut(watcher.slot as usize) else { return };
         let Stage::Live(session) = &mut conn.stage else { return };
+        if session.is_ahead(watcher.place) {
+            return;
+        }
         match outline {
             Outline::Change => session.outbox.mark(watcher.place, now),
             Outline::Whole => session.outbox.mark_whole(watcher.place, now),
@@ -191,6 +192,9 @@ fn emit(
     };
     let subject = watch.subject(held.subject);
     let relation = subject.watchers[held.at as usize].relation;
+    if !relation.is_known() {
+        return true;
+    }
     let news = session.rare.as_mut().and_then(|rare| rare.news.remove(&place));
     let (told_relation, profile) = match &news {
         None => (None, None),
@@ -199,6 +203,9 @@ fn emit(
             (Some(relation.known()), Some((&**name, &**avatar)))
         }
     };
+    if told_relation.is_some() {
+        session.take_told(place, relation);
+    }
     let id = &subject.id;
     match subject.presence.view(relation, session.sight(place)) {
         View::Offline { seen } => {

@@ -156,7 +156,7 @@ pub enum Effect {
     ReadTies {
         /// The subject.
         subject: UserId,
-        /// The watchers.
+        /// The watchers; perhaps none, and then the version alone is asked for.
         watchers: Vec<UserId>,
     },
     /// Carry out a request on the directory; answered by [`Input::Answer`].

@@ -10,11 +10,11 @@ use crate::ids::{ConnId, Epoch, Handle, UserId};
 use crate::person::{Person, WatchEntry};
 use crate::rate::Bucket;
 use crate::relation::Relation;
-use crate::session::{Cause, Owner};
+use crate::session::Owner;
 use crate::shard::conn::{Fresh, Login, Opening, Stage};
 use crate::shard::effect::{Effect, Notice, SyncEntry, Welcome};
 use crate::shard::liveness::Alarm;
-use crate::shard::session::{Rare, Session};
+use crate::shard::session::{Ahead, Rare, Session};
 use crate::shard::{CURSOR_AGE_MAX, LAST_SEEN_MAX, RELOADS_MAX, Shard, ask_store};
 use crate::time::Timestamp;
 use crate::transition::{Binding, Profile};
@@ -156,10 +156,6 @@ impl Shard {
                 held.stage = Stage::LoggingIn(login);
                 let notice = Notice::Error { n: None, refusal };
                 effects.push(Effect::Send { conn, notice });
-                if close == Close::LoginRefused {
-                    // A session that was bound already would stay Live without a socket.
-                    self.end(conn, Cause::SignedOut, effects);
-                }
                 self.close(now, conn, close, effects);
                 return;
             }
@@ -214,11 +210,9 @@ impl Shard {
         let (subject, is_new) = self.watch.ensure(&entry.id, from_directory);
         if is_new {
             unknown.push(entry.id.clone());
-        } else {
-            let held = self.watch.subject_mut(subject);
-            held.relations = held.relations.min(entry.relations);
         }
-        self.watch.join(subject, Watcher { slot, place, relation: entry.relation })
+        let relation = entry.relation;
+        self.watch.join(subject, Watcher { slot, place, relation, is_late: false })
     }
 
     pub(super) fn session_opened(
@@ -306,6 +300,7 @@ impl Shard {
             rare: None,
         };
         remember_sights(&mut session, &person);
+        self.remember_who_is_held(&mut session);
         if let Some(held) = self.conn_mut(conn) {
             held.stage = Stage::Live(Box::new(session));
         }
@@ -317,13 +312,25 @@ impl Shard {
         self.report(now, conn, login.report, effects);
     }
 
+    fn remember_who_is_held(&self, session: &mut Session) {
+        for (place, number) in session.places.clone().into_iter().zip(0u16..) {
+            let Some(place) = place else { continue };
+            let subject = self.watch.subject(place.subject);
+            if let Some(presence) = subject.held.clone() {
+                let relation = subject.watchers[place.at as usize].relation;
+                let ahead = Ahead { presence, relation, sight: session.sight(number) };
+                session.rare.get_or_insert_default().ahead.insert(number, ahead);
+            }
+        }
+    }
+
     /// Whether anyone on the list has newer relations than the list was read at.
     fn is_outdated(&self, person: &Person, places: &[Place]) -> bool {
         let versions = std::iter::once(person.watch_list.relations)
             .chain(person.watch_list.entries.iter().map(|entry| entry.relations));
         places.iter().zip(versions).any(|(place, version)| {
             let subject = self.watch.subject(place.subject);
-            subject.newest().relations > version
+            subject.relations.max(subject.newest().relations) > version
         })
     }
 

@@ -19,6 +19,15 @@ use crate::time::Timestamp;
 use crate::view::{Presence, Sight};
 use crate::watch::{Place, Subject, SubjectNumber, Watcher};
 
+/// What a watcher is to a subject, as read again. Ties change what may be seen, at once; the
+/// relation itself is told to a client by its user's own list, which changes with it. So nobody can
+/// tell by the time of it how the subject stands with others.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    ByTie(Relation, Sight),
+    ByList(Relation, Sight),
+}
+
 impl Shard {
     /// Keeps a state back until the relations that it was published under are read.
     pub(super) fn hold(
@@ -39,7 +48,8 @@ impl Shard {
         self.read_ties(number, effects);
     }
 
-    fn read_ties(&self, number: SubjectNumber, effects: &mut Vec<Effect>) {
+    fn read_ties(&mut self, number: SubjectNumber, effects: &mut Vec<Effect>) {
+        self.watch.subject_mut(number).ask();
         let subject = self.watch.subject(number);
         let others = subject.watchers.iter().filter(|w| !w.relation.has(Relation::ONESELF));
         let mut watchers: Vec<UserId> =
@@ -58,6 +68,11 @@ impl Shard {
         }
     }
 
+    fn is_live(&self, slot: u32) -> bool {
+        let conn = self.conns.get(slot as usize).and_then(Option::as_ref);
+        conn.is_some_and(|conn| matches!(conn.stage, Stage::Live(_)))
+    }
+
     pub(super) fn new_ties(
         &mut self,
         now: Timestamp,
@@ -72,22 +87,25 @@ impl Shard {
         let subject = self.watch.subject(number);
         // The answer to a question from before everyone here was read anew tells nothing.
         let is_outdated = version < subject.relations;
-        let mut is_complete = !is_outdated;
+        let mut read_at = if is_outdated { subject.relations } else { version };
+        let (before, late_at) = (subject.relations, subject.late_at);
         let watchers = if is_outdated { Vec::new() } else { subject.watchers.clone() };
         for watcher in &watchers {
             if watcher.relation.has(Relation::ONESELF) {
                 continue;
             }
-            match self.user_at(watcher.slot).and_then(|user| ties.get(user)) {
+            let tie = self.user_at(watcher.slot).and_then(|user| ties.get(user));
+            match tie.filter(|_| !watcher.is_late) {
                 Some(tie) => self.correct(now, *watcher, version, tie, effects),
-                // Who joined after the question was asked may have an older list.
-                None => is_complete = false,
+                // A session that is opening makes sure of its list itself.
+                None if !self.is_live(watcher.slot) => {}
+                // Its list was no older than the newest state when it came.
+                None if watcher.is_late => read_at = read_at.min(late_at),
+                None => read_at = before,
             }
         }
         let subject = self.watch.subject_mut(number);
-        if is_complete {
-            subject.relations = version;
-        }
+        subject.relations = read_at.max(before);
         let Some(held) = subject.held.take() else { return };
         if held.relations > subject.relations {
             subject.held = Some(held);
@@ -98,7 +116,28 @@ impl Shard {
         if held.supersedes(&subject.presence) {
             self.fan_out(now, number, held, effects);
         }
+        self.catch_up(now, number, effects);
         self.announce_newcomers(now, number, effects);
+    }
+
+    /// The index has caught up with those who were told ahead of it: they hear what has changed
+    /// since.
+    fn catch_up(&mut self, now: Timestamp, number: SubjectNumber, effects: &mut Vec<Effect>) {
+        let subject = self.watch.subject(number);
+        let presence = Arc::clone(&subject.presence);
+        for watcher in subject.watchers.clone() {
+            let Some(Some(conn)) = self.conns.get_mut(watcher.slot as usize) else { continue };
+            let Stage::Live(session) = &mut conn.stage else { continue };
+            let sight = session.sight(watcher.place);
+            let rare = session.rare.as_mut();
+            let Some(told) = rare.and_then(|rare| rare.ahead.remove(&watcher.place)) else {
+                continue;
+            };
+            let shown = told.presence.view(told.relation, told.sight);
+            if shown != presence.view(watcher.relation, sight) {
+                self.mark(now, watcher, Outline::Whole, effects);
+            }
+        }
     }
 
     /// Lays a tie over what a watcher was to its subject. A session that is still opening has it on
@@ -111,7 +150,8 @@ impl Shard {
         tie: &Tie,
         effects: &mut Vec<Effect>,
     ) {
-        let place = self.place_of(watcher);
+        let Some(place) = self.place_of(watcher) else { return };
+        let relation = tie.relation.with_pin_of(watcher.relation);
         let conn = self.conns.get_mut(watcher.slot as usize).and_then(Option::as_mut);
         if let Some(Conn { stage: Stage::Opening(opening), .. }) = conn {
             // Oneself comes before the list.
@@ -121,39 +161,51 @@ impl Shard {
             if entry.relations >= version {
                 return;
             }
-            (entry.relation, entry.sight, entry.relations) = (tie.relation, tie.sight, version);
+            (entry.relation, entry.sight, entry.relations) = (relation, tie.sight, version);
         }
-        self.change_relation(now, place, watcher, tie.relation, tie.sight, effects);
+        self.change_relation(now, place, watcher, Known::ByTie(relation, tie.sight), effects);
     }
 
     /// Sets what a watcher is to its subject, and marks what it now sees otherwise.
     fn change_relation(
         &mut self,
         now: Timestamp,
-        place: Option<Place>,
+        place: Place,
         watcher: Watcher,
-        relation: Relation,
-        sight: Sight,
+        next: Known,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(place) = place else { return };
+        let (Known::ByTie(relation, sight) | Known::ByList(relation, sight)) = next;
         let subject = self.watch.subject_mut(place.subject);
         subject.watchers[place.at as usize].relation = relation;
-        let is_known = subject.handle.is_some();
+        let is_known = subject.is_told();
         let presence = Arc::clone(&subject.presence);
         let deltas = [watcher.relation, relation].map(|relation| subject.delta(relation.class()));
         let Some(Some(conn)) = self.conns.get_mut(watcher.slot as usize) else { return };
         let Stage::Live(session) = &mut conn.stage else { return };
         let before = presence.view(watcher.relation, session.sight(watcher.place));
-        let tells_relation = relation.known() != watcher.relation.known();
+        session.set_sight(watcher.place, sight);
         // An unsent patch is made from what the new class saw change last, which may be less.
         let is_cut_short = session.outbox.is_pending(watcher.place) && deltas[0] != deltas[1];
-        session.set_sight(watcher.place, sight);
+        let tells_relation = match next {
+            Known::ByTie(..) if !session.take_owed(watcher.place) => {
+                session.keep_told(watcher.place, watcher.relation, relation);
+                false
+            }
+            Known::ByTie(..) | Known::ByList(..) => {
+                session.take_told(watcher.place, watcher.relation) != relation.known()
+            }
+        };
+        // Whom nothing ties any more the user's own list is about to lose: `gone` says it all.
+        if !relation.is_known() {
+            return;
+        }
         if tells_relation {
             session.tell(watcher.place, News::Relation);
         }
-        let is_told = !tells_relation && !is_cut_short && presence.view(relation, sight) == before;
-        if is_known && !is_told {
+        let was_silent = !watcher.relation.is_known();
+        let shows_new = presence.view(relation, sight) != before;
+        if is_known && (tells_relation || is_cut_short || was_silent || shows_new) {
             self.mark(now, watcher, Outline::Whole, effects);
         }
     }
@@ -245,21 +297,7 @@ impl Shard {
         let mut is_outdated = false;
         for entry in list.entries {
             if let Some((place, number)) = before.remove(&entry.id) {
-                let subject = self.watch.subject(place.subject);
-                if is_older(&entry, subject) {
-                    // What ties have told of the pair since, or are about to tell, is newer.
-                    continue;
-                }
-                let relation = subject.watchers[place.at as usize].relation;
-                let watcher = Watcher { slot: conn.slot, place: number, relation };
-                self.change_relation(
-                    now,
-                    Some(place),
-                    watcher,
-                    entry.relation,
-                    entry.sight,
-                    effects,
-                );
+                self.update_entry(now, conn, place, number, &entry, effects);
             } else {
                 is_outdated |= !self.welcome_newcomer(now, conn, entry, &mut unknown, effects);
             }
@@ -284,6 +322,35 @@ impl Shard {
         }
     }
 
+    /// Lays a list's entry over a place that stays on the list.
+    fn update_entry(
+        &mut self,
+        now: Timestamp,
+        conn: ConnId,
+        place: Place,
+        number: u16,
+        entry: &WatchEntry,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(session) = self.session(conn) else { return };
+        let subject = self.watch.subject(place.subject);
+        let held = subject.watchers[place.at as usize].relation;
+        // Of an older list only the pin is news: what ties have told of the pair since, or are
+        // about to tell, is newer.
+        let is_older = is_older(entry, subject);
+        let (relation, sight) = if is_older {
+            (held.with_pin_of(entry.relation), session.sight(number))
+        } else {
+            (entry.relation, entry.sight)
+        };
+        let watcher = subject.watchers[place.at as usize];
+        if is_older && subject.held.is_some() {
+            // The list has had its say: what the coming ties tell of the relation, they tell now.
+            self.session_mut(conn).into_iter().for_each(|session| session.owe(number));
+        }
+        self.change_relation(now, place, watcher, Known::ByList(relation, sight), effects);
+    }
+
     fn places_by_user(&self, conn: ConnId) -> HashMap<UserId, (Place, u16)> {
         let Some(session) = self.session(conn) else { return HashMap::new() };
         let numbered = session.places.iter().zip(0u16..).skip(usize::from(OWN_PLACE) + 1);
@@ -303,10 +370,9 @@ impl Shard {
         unknown: &mut Vec<UserId>,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        if let Some(number) = self.watch.find(&entry.id) {
-            if is_older(&entry, self.watch.subject(number)) {
-                return false;
-            }
+        let known = self.watch.find(&entry.id).map(|number| self.watch.subject(number));
+        if known.is_some_and(|subject| is_older(&entry, subject)) {
+            return false;
         }
         let Some(session) = self.session_mut(conn) else { return true };
         if entry.id == session.user {
@@ -317,12 +383,12 @@ impl Shard {
         // Of a subject whose newer state is kept back nothing older is told to someone new.
         let subject = self.watch.subject(place.subject);
         let is_known = subject.handle.is_some() && subject.held.is_none();
+        let watcher = subject.watchers[place.at as usize];
         let Some(session) = self.session_mut(conn) else { return true };
         session.places[usize::from(number)] = Some(place);
         session.set_sight(number, entry.sight);
         session.tell(number, News::Newcomer { name: entry.name, avatar: entry.avatar });
         if is_known {
-            let watcher = Watcher { slot: conn.slot, place: number, relation: entry.relation };
             self.mark(now, watcher, Outline::Whole, effects);
         }
         true

@@ -1,12 +1,15 @@
 //! A live session: its watch list, what it has still to be told, and what it may still say.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use crate::ids::{RelationVersion, SessionId, UserId};
 use crate::outbox::{Outbox, PlaceNumber};
 use crate::rate::Bucket;
+use crate::relation::Relation;
 use crate::report::ReportChange;
-use crate::view::Sight;
+use crate::view::{Presence, Sight};
 use crate::watch::Place;
 
 /// The place of oneself on one's own watch list.
@@ -45,8 +48,24 @@ pub(super) struct Rare {
     pub sights: HashMap<PlaceNumber, Sight>,
     /// Unsent arrivals and changes of relation, by place.
     pub news: HashMap<PlaceNumber, News>,
+    /// Subjects of whom the session knows more than the index, by place. They get no patch until
+    /// the index has caught up, and then only for what differs.
+    pub ahead: HashMap<PlaceNumber, Ahead>,
+    /// Relations as the client knows them, by place, where ties have told of others since and the
+    /// list has not.
+    pub told: HashMap<PlaceNumber, u8>,
+    /// Places of which the next ties tell the relation too.
+    pub owed: Vec<PlaceNumber>,
     /// Unsent departures: of those only whom the client was told of, so at most a list's length.
     pub gone: Vec<UserId>,
+}
+
+/// What a first `sync` told from a state that is kept back: the session is ahead of the index.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    pub presence: Arc<Presence>,
+    pub relation: Relation,
+    pub sight: Sight,
 }
 
 /// What a patch tells besides the presence.
@@ -72,6 +91,39 @@ impl Session {
         }
     }
 
+    /// Keeps in mind which relation the client knows, when another comes up that it is not told.
+    pub(super) fn keep_told(&mut self, place: PlaceNumber, told: Relation, next: Relation) {
+        if told.known() != next.known() {
+            let told_relations = &mut self.rare.get_or_insert_default().told;
+            told_relations.entry(place).or_insert(told.known());
+        }
+    }
+
+    /// Which relation the client knows: that of the index, or the one kept in mind.
+    pub(super) fn take_told(&mut self, place: PlaceNumber, index: Relation) -> u8 {
+        let kept = self.rare.as_mut().and_then(|rare| rare.told.remove(&place));
+        kept.unwrap_or(index.known())
+    }
+
+    /// Notes that the next ties tell the relation of a place too.
+    pub(super) fn owe(&mut self, place: PlaceNumber) {
+        let owed = &mut self.rare.get_or_insert_default().owed;
+        if !owed.contains(&place) {
+            owed.push(place);
+        }
+    }
+
+    /// Whether these ties tell the relation too.
+    pub(super) fn take_owed(&mut self, place: PlaceNumber) -> bool {
+        let Some(rare) = &mut self.rare else { return false };
+        let at = rare.owed.iter().position(|owed| *owed == place);
+        at.map(|at| rare.owed.swap_remove(at)).is_some()
+    }
+
+    pub(super) fn is_ahead(&self, place: PlaceNumber) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.ahead.contains_key(&place))
+    }
+
     /// A free place, an old gap if there is one.
     pub(super) fn free_place(&mut self) -> Option<PlaceNumber> {
         let at = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
@@ -95,6 +147,9 @@ impl Session {
         self.outbox.forget(place);
         let rare = self.rare.get_or_insert_default();
         rare.sights.remove(&place);
+        rare.ahead.remove(&place);
+        rare.told.remove(&place);
+        rare.owed.retain(|owed| *owed != place);
         // Who came and went between two writes was never there.
         if !matches!(rare.news.remove(&place), Some(News::Newcomer { .. })) {
             rare.gone.push(id);

@@ -86,12 +86,14 @@ pub struct Log {
     /// Segments before this one, and those of them that are not synced yet.
     older: Vec<PathBuf>,
     retired: Vec<Arc<File>>,
-    /// Every user stands in this segment.
+    /// Every user stands in the newest segment.
     is_whole: bool,
     pending: Vec<u8>,
     /// Bytes of the segment that are whole records.
     written: u64,
     is_failing: bool,
+    /// It was said that the log is failing, which is said once and not at each attempt.
+    is_told: bool,
     syncer: Syncer,
 }
 
@@ -110,21 +112,28 @@ struct Job {
     remove: Vec<PathBuf>,
 }
 
-impl Log {
-    /// Reads the log in a folder; a folder without one begins the epoch `fresh`. Writing begins
-    /// with [`Log::begin_segment`].
-    pub fn open(dir: &Path, fresh: Epoch) -> Result<(Self, Recovered), LogError> {
+/// A log as it stands in a folder: read and found sound, nothing changed yet.
+#[derive(Debug)]
+pub struct Found {
+    dir: PathBuf,
+    files: Vec<(u64, PathBuf)>,
+    parts: Vec<Part>,
+    /// The newest segment that holds every user: older ones are not needed.
+    first: usize,
+}
+
+impl Found {
+    /// Reads and checks the log in a folder. A folder without one is fine.
+    pub fn read(dir: &Path) -> Result<Self, LogError> {
         let files = segments(dir)?;
-        let mut recovered =
-            Recovered { epoch: fresh, last_time: Timestamp::NEVER, records: Vec::new() };
-        let mut contents = Vec::new();
+        let mut parts = Vec::new();
         for (_, path) in &files {
             let bytes = std::fs::read(path).map_err(|e| LogError::io(path, e))?;
-            contents.push(read_segment(path, &bytes)?);
+            parts.push(read_segment(path, &bytes)?);
         }
-        let whole = contents.iter().rposition(|part| part.records.contains(&Record::Complete));
+        let whole = parts.iter().rposition(|part| part.records.contains(&Record::Complete));
         let has_users = |part: &Part| part.records.iter().any(|r| matches!(r, Record::User(_)));
-        if whole.is_none() && contents.iter().any(has_users) {
+        if whole.is_none() && parts.iter().any(has_users) {
             return Err(LogError::not_whole(dir, "no segment holds every user".into()));
         }
         let first = whole.unwrap_or(0);
@@ -134,27 +143,39 @@ impl Log {
                 return Err(LogError::not_whole(dir, what));
             }
         }
+        Ok(Self { dir: dir.to_owned(), files, parts, first })
+    }
+}
+
+impl Log {
+    /// Opens the log that was found; where there was none the epoch `fresh` begins. Writing begins
+    /// with [`Log::begin_segment`].
+    pub fn open(found: Found, fresh: Epoch) -> Result<(Self, Recovered), LogError> {
+        let Found { dir, files, parts, first } = found;
+        let mut recovered =
+            Recovered { epoch: fresh, last_time: Timestamp::NEVER, records: Vec::new() };
         // The power may go while a segment and the one after it are both not synced. What stands
         // before a whole one is not needed any more, torn or not.
-        for ((number, path), part) in files.iter().zip(&contents).skip(first) {
+        for ((number, path), part) in files.iter().zip(&parts).skip(first) {
             if let Some(torn_at) = part.torn_at {
                 set_aside(path, *number, torn_at)?;
             }
         }
-        for part in contents.into_iter().skip(first) {
+        for part in parts.into_iter().skip(first) {
             recovered.take(part.records);
         }
         let log = Self {
-            dir: dir.to_owned(),
+            dir,
             epoch: recovered.epoch,
             segment: files.last().map_or(0, |(number, _)| *number),
             file: None,
             older: files.into_iter().map(|(_, path)| path).collect(),
             retired: Vec::new(),
-            is_whole: false,
+            is_whole: true,
             pending: Vec::new(),
             written: 0,
             is_failing: false,
+            is_told: false,
             syncer: Syncer::start()?,
         };
         Ok((log, recovered))
@@ -163,16 +184,20 @@ impl Log {
     /// Begins a new segment. The caller then adds every user, and `Complete`.
     pub fn begin_segment(&mut self) {
         self.pending.clear();
-        let path = self.path(self.segment + 1);
-        // What an earlier attempt left of this segment holds nothing that is not in memory.
+        // An attempt that failed half way is made again in its place: what it left holds nothing
+        // that is not in memory, and takes the space that this one needs.
+        let next = if self.is_whole { self.segment + 1 } else { self.segment };
+        let path = self.path(next);
         let made = File::create(&path).and_then(|_| OpenOptions::new().append(true).open(&path));
         match made.and_then(|file| File::open(&self.dir)?.sync_all().map(|()| file)) {
             Ok(file) => {
-                if let Some(before) = self.file.take() {
+                if let Some(before) = self.file.take()
+                    && self.is_whole
+                {
                     self.retired.push(before);
                     self.older.push(self.path(self.segment));
                 }
-                self.segment += 1;
+                self.segment = next;
                 self.is_whole = false;
                 self.file = Some(Arc::new(file));
                 self.written = 0;
@@ -256,7 +281,13 @@ impl Log {
 
     /// Every user stands in this segment: once it is synced, those before it can go.
     pub fn drop_older(&mut self) {
-        self.is_whole = !self.is_failing;
+        // A segment that could not be begun leaves the one before it as whole as it was.
+        if !self.is_failing {
+            self.is_whole = true;
+            if std::mem::take(&mut self.is_told) {
+                tracing::info!(dir = %self.dir.display(), "the presence log is written again");
+            }
+        }
         self.sync();
     }
 
@@ -276,7 +307,8 @@ impl Log {
 
     fn fail(&mut self, error: &io::Error) {
         self.pending.clear();
-        if !std::mem::replace(&mut self.is_failing, true) {
+        self.is_failing = true;
+        if !std::mem::replace(&mut self.is_told, true) {
             let dir = self.dir.display();
             tracing::error!(
                 %error, %dir,
@@ -369,6 +401,7 @@ fn segments(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     Ok(found)
 }
 
+#[derive(Debug)]
 struct Part {
     records: Vec<Record>,
     /// Where the file ends within a record.

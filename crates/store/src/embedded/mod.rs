@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use presence::exchange::Event;
-use presence::ids::{Epoch, Handle, ShardId};
+use presence::ids::{Epoch, Handle, ShardId, UserId};
 use presence::time::Timestamp;
 
-use crate::embedded::log::{Log, LogError};
+use crate::embedded::log::{Found, Log, LogError};
 use crate::embedded::record::Record;
 use crate::embedded::state::State;
 use crate::{Clock, Command, Health, REQUESTS_MAX, SeenBatch, ShardPort, StoreHandle};
@@ -54,6 +54,9 @@ pub struct Embedded {
     pub handle: StoreHandle,
     /// Last seen for the directory; each batch is to be answered by [`StoreHandle::seen_written`].
     pub seen: Receiver<SeenBatch>,
+    /// Users with sessions that may still come back from before the start. What the log has of
+    /// their preferences may be older than what the directory has.
+    pub restored: Vec<UserId>,
     thread: JoinHandle<()>,
 }
 
@@ -65,13 +68,24 @@ impl Embedded {
         clock: Arc<dyn Clock>,
         ports: Vec<ShardPort>,
     ) -> Result<Self, LogError> {
+        Self::start_from(Found::read(dir)?, config, clock, ports)
+    }
+
+    /// The same from a log that was read already.
+    pub fn start_from(
+        found: Found,
+        config: EmbeddedConfig,
+        clock: Arc<dyn Clock>,
+        ports: Vec<ShardPort>,
+    ) -> Result<Self, LogError> {
         let started = clock.now();
-        let (log, recovered) = Log::open(dir, Epoch(started.0.max(1)))?;
+        let (log, recovered) = Log::open(found, Epoch(started.0.max(1)))?;
         let mut state = State::new(recovered.epoch);
         for record in recovered.records {
             state.restore(record);
         }
         state.resume_after_restart(started, recovered.last_time, DOWN_MAX, config.resume_window);
+        let restored = state.users_with_sessions();
         let (commands, requests) = bounded(REQUESTS_MAX);
         let (seen_out, seen) = bounded(4);
         let health = Arc::new(Health::default());
@@ -97,7 +111,7 @@ impl Embedded {
             .name("store".into())
             .spawn(move || thread.run())
             .map_err(LogError::Thread)?;
-        Ok(Self { handle, seen, thread })
+        Ok(Self { handle, seen, restored, thread })
     }
 
     /// Waits for the thread to end, after [`StoreHandle::stop`].

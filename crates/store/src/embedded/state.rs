@@ -102,7 +102,19 @@ impl State {
                 let until = now + window;
                 self.transition(now, handle, Transition::Adopt { dead: None, until });
             }
+            // Who had left may have left too late for the directory to be told.
+            if self.entries[handle.0 as usize].idle_since.is_some() {
+                self.unwritten.insert(handle);
+            }
         }
+    }
+
+    /// Users who have a session that has not ended.
+    pub(super) fn users_with_sessions(&self) -> Vec<UserId> {
+        let has_session = |entry: &&Entry| {
+            entry.record.as_ref().is_some_and(|record| !record.sessions.is_empty())
+        };
+        self.entries.iter().filter(has_session).map(|entry| entry.id.clone()).collect()
     }
 
     /// Carries out one request; what is to be heard of it goes to `events`.

@@ -375,6 +375,63 @@ fn a_folder_that_cannot_be_written_leaves_presence_going_and_is_made_good_later(
 }
 
 #[test]
+fn a_full_disk_is_tried_again_in_the_same_place_and_nothing_whole_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), START).unwrap();
+    node.open("dev_ada", 1);
+    node.next();
+    node.kill();
+    let whole = segment(dir.path());
+    let (mut log, _) = Log::open(Found::read(dir.path()).unwrap(), Epoch(1)).unwrap();
+    // Whatever is written there finds the disk full; and once not even a file can be made.
+    let next = dir.path().join("presence-00000002.log");
+    std::os::unix::fs::symlink("/dev/full", &next).unwrap();
+    for attempt in 0..5 {
+        if attempt == 3 {
+            fs::remove_file(&next).unwrap();
+            fs::create_dir(&next).unwrap();
+        }
+        log.begin_segment();
+        log.add(&Record::Complete);
+        log.write();
+        log.drop_older();
+        assert!(log.is_failing());
+    }
+    fs::remove_dir(&next).unwrap();
+    let names = || contents(dir.path()).into_keys().collect::<Vec<_>>();
+    assert_eq!(names(), ["presence-00000001.log"], "no attempt left anything");
+    assert!(fs::metadata(&whole).unwrap().len() > 0, "what was whole is as it was");
+    log.begin_segment();
+    log.add(&Record::Complete);
+    log.write();
+    assert!(!log.is_failing());
+    log.drop_older();
+    drop(log);
+    assert_eq!(names(), ["presence-00000002.log"]);
+}
+
+#[test]
+fn who_left_just_before_a_kill_is_told_to_the_directory_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), START).unwrap();
+    node.watch("dev_ada");
+    node.open("dev_ada", 1);
+    node.presence();
+    node.next();
+    let session = SessionId([1; 16]);
+    let end = Request::End { user: id("dev_ada"), session, owner: owner(1), cause: Cause::Goodbye };
+    node.ask(end);
+    let gone = node.presence();
+    node.kill();
+
+    let node = start(dir.path(), START + WINDOW).unwrap();
+    assert!(node.store.restored.is_empty(), "nobody has a session");
+    let batch = node.store.seen.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(batch, vec![(id("dev_ada"), gone.seen.clone())]);
+    node.kill();
+}
+
+#[test]
 fn last_seen_is_handed_out_when_the_last_session_ends_and_while_online() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), START).unwrap();
