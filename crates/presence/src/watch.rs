@@ -54,7 +54,7 @@ pub struct Subject {
     /// The version of the subject's relations that every live watcher's relation was read at, or
     /// later. A session that is still opening may have an older list, and then reads it again.
     pub relations: RelationVersion,
-    /// The version that the lists of late watchers are at least of.
+    /// The version that the lists of late watchers who are live are at least of.
     pub late_at: RelationVersion,
     /// By class, what its view last changed by: four bits each.
     deltas: u64,
@@ -72,6 +72,11 @@ impl Subject {
     pub(crate) fn ask(&mut self) {
         self.late_at = RelationVersion(u64::MAX);
         self.watchers.iter_mut().for_each(|watcher| watcher.is_late = false);
+    }
+
+    /// A watcher is live whose list is no older than the newest state.
+    pub(crate) fn note_live(&mut self) {
+        self.late_at = self.late_at.min(self.newest().relations);
     }
 
     /// Whether `presence` is what the store has told, be it that it knows nothing. A first state
@@ -185,7 +190,6 @@ impl Watch {
     pub fn join(&mut self, number: SubjectNumber, watcher: Watcher) -> Place {
         let subject = &mut self.subjects[number as usize];
         let is_late = subject.held.is_some();
-        subject.late_at = subject.late_at.min(subject.newest().relations);
         let watchers = &mut subject.watchers;
         watchers.push(Watcher { is_late, ..watcher });
         let Ok(at) = u32::try_from(watchers.len() - 1) else {

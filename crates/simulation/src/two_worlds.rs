@@ -180,9 +180,12 @@ impl World {
         let Some(plot) = &self.plot else { return };
         let (hiding, side, mode, blocked) = (plot.hiding, plot.side, plot.mode, plot.blocked);
         self.come_to_a_stand();
-        let blind = self.who_loses_sight(hiding, mode, blocked);
+        let mut blind = self.who_loses_sight(hiding, mode, blocked);
         if hiding == Hiding::Field {
-            self.keep_one_window();
+            if self.keep_one_window().is_none() {
+                // Who is not here has no field to clear.
+                blind.clear();
+            }
         } else if side == Side::Leaves {
             self.all_say_bye();
         }
@@ -252,8 +255,8 @@ impl World {
         }
     }
 
-    /// Leaves the hider one live window, and no status by hand.
-    fn keep_one_window(&mut self) {
+    /// Leaves the hider one live window, if it has any, and no status by hand.
+    fn keep_one_window(&mut self) -> Option<WindowKey> {
         let windows = self.hiders_windows();
         let kept = windows.iter().copied().find(|key| self.windows[key].is_live);
         for key in windows.into_iter().filter(|key| Some(*key) != kept) {
@@ -269,6 +272,9 @@ impl World {
             Life::Detached { .. } => true,
         });
         self.come_to_a_stand();
+        // A window that has not read yet that it was closed has none.
+        let record = self.store.record(self.directory.id(HIDER));
+        kept.filter(|_| record.is_some_and(|record| !record.sessions.is_empty()))
     }
 
     fn clear_field(&mut self) {

@@ -312,10 +312,12 @@ impl Shard {
         self.report(now, conn, login.report, effects);
     }
 
-    fn remember_who_is_held(&self, session: &mut Session) {
-        for (place, number) in session.places.clone().into_iter().zip(0u16..) {
-            let Some(place) = place else { continue };
-            let subject = self.watch.subject(place.subject);
+    fn remember_who_is_held(&mut self, session: &mut Session) {
+        for number in 0..session.places.len() {
+            let Some(place) = session.places[number] else { continue };
+            let Ok(number) = u16::try_from(number) else { return };
+            let subject = self.watch.subject_mut(place.subject);
+            subject.note_live();
             if let Some(presence) = subject.held.clone() {
                 let relation = subject.watchers[place.at as usize].relation;
                 let ahead = Ahead { presence, relation, sight: session.sight(number) };

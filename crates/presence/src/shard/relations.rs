@@ -381,7 +381,8 @@ impl Shard {
         let Some(number) = session.free_place() else { return true };
         let place = self.join(conn.slot, usize::from(number), &entry, unknown);
         // Of a subject whose newer state is kept back nothing older is told to someone new.
-        let subject = self.watch.subject(place.subject);
+        let subject = self.watch.subject_mut(place.subject);
+        subject.note_live();
         let is_known = subject.handle.is_some() && subject.held.is_none();
         let watcher = subject.watchers[place.at as usize];
         let Some(session) = self.session_mut(conn) else { return true };
