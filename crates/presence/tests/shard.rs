@@ -113,7 +113,7 @@ impl Rig {
     /// What Vera's socket takes.
     fn patches(&mut self) -> Vec<String> {
         let mut patches = Vec::new();
-        self.shard.take_patches(VERA, |patch| {
+        self.shard.take_patches(self.now, VERA, |patch| {
             let text = match &patch.kind {
                 PatchKind::Update { status, project, relation, .. } => {
                     format!("{} {status:?} {project:?} {relation:?}", patch.id)
@@ -370,7 +370,7 @@ fn a_sync_from_a_state_that_is_kept_back_is_put_right_when_that_is_delivered() {
     rig.ties(2, Relation::FOLLOWS);
     assert_eq!(rig.patches(), [""; 0]);
     let mut told = 0;
-    rig.shard.take_patches(tom, |_| {
+    rig.shard.take_patches(rig.now, tom, |_| {
         told += 1;
         true
     });

@@ -9,5 +9,6 @@ pub mod close;
 pub mod codec;
 pub mod json;
 pub mod limits;
+pub mod mapping;
 pub mod message;
 pub mod token;

@@ -60,7 +60,9 @@ impl Origins {
         match self {
             Self::Listed(listed) => listed.contains(&origin),
             Self::Same => is_same(&origin, headers),
-            Self::Loopback => is_same(&origin, headers) || is_loopback(&origin),
+            // Not the same origin as well: a page whose name was made to lead to this machine has
+            // that, and anyone can log in here.
+            Self::Loopback => is_loopback(&origin),
         }
     }
 }
@@ -142,6 +144,7 @@ mod tests {
         for evil in ["http://localhost.evil.test", "http://127.0.0.1.evil.test", "file://"] {
             assert!(!loopback.admit(&from(evil)), "{evil}");
         }
+        assert!(!loopback.admit(&from("http://rollcall.test:8080")), "a name that leads here");
         let listed = Origins::Listed(vec!["https://app.test".into()]);
         assert!(listed.admit(&from("https://app.test")));
         assert!(!listed.admit(&from("https://app.test:444")));

@@ -8,13 +8,11 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use mio::net::TcpStream;
-use presence::ask::Refusal;
-use presence::close::ErrorCode;
 use presence::shard::Said;
 use presence::time::Timestamp;
 use protocol::codec::Codec;
 use protocol::limits::MESSAGE_BYTES_MAX;
-use protocol::message::{ClientMessage, Malformed};
+use protocol::mapping::{self, Heard};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
@@ -100,12 +98,10 @@ impl Write for Gate {
 
 /// What came out of a socket.
 #[derive(Debug)]
-pub(crate) enum Read1 {
-    /// A message.
-    Message(ClientMessage),
-    /// Something that is not one, or breaks a limit.
-    Said(Said),
-    /// A frame that carries no message, or as many bytes of a message as one turn takes.
+pub(crate) enum Step {
+    /// A message, or something that is not one or breaks a limit.
+    Heard(Heard),
+    /// A frame that carries no message.
     Frame,
     /// Nothing more for now.
     Nothing,
@@ -171,35 +167,37 @@ impl Connection {
     }
 
     /// Reads one message, as far as the socket has it.
-    pub(crate) fn read(&mut self) -> Read1 {
+    pub(crate) fn read(&mut self) -> Step {
         use tungstenite::Error;
         self.socket.get_mut().allowance = TURN_BYTES_MAX;
         match self.socket.read() {
             Ok(Message::Text(text)) if self.codec.is_text() => decode(self.codec, text.as_bytes()),
-            Ok(Message::Text(_)) => Read1::Said(Said::NotText),
-            Ok(Message::Binary(_)) if self.codec.is_text() => Read1::Said(Said::NotText),
+            Ok(Message::Text(_)) => Step::Heard(Heard::Said(Said::NotText)),
+            Ok(Message::Binary(_)) if self.codec.is_text() => {
+                Step::Heard(Heard::Said(Said::NotText))
+            }
             Ok(Message::Binary(bytes)) => decode(self.codec, &bytes),
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Read1::Frame,
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Step::Frame,
             Ok(Message::Close(frame)) => {
                 let goodbye = frame.is_some_and(|frame| u16::from(frame.code) == 1000);
                 // Answers the close; the answer waits in the gate.
                 let _closed = self.socket.flush();
-                Read1::Closed { goodbye }
+                Step::Closed { goodbye }
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                if self.socket.get_ref().allowance == 0 { Read1::Frame } else { Read1::Nothing }
+                if self.socket.get_ref().allowance == 0 { Step::Frame } else { Step::Nothing }
             }
-            Err(Error::Capacity(_)) => Read1::Said(Said::TooLarge),
-            Err(Error::Utf8(_)) => Read1::Said(Said::NotText),
+            Err(Error::Capacity(_)) => Step::Heard(Heard::Said(Said::TooLarge)),
+            Err(Error::Utf8(_)) => Step::Heard(Heard::Said(Said::NotText)),
             Err(Error::Protocol(problem)) => {
                 use tungstenite::error::ProtocolError;
                 match problem {
                     // The client went away without a word.
-                    ProtocolError::ResetWithoutClosingHandshake => Read1::Closed { goodbye: false },
-                    _ => Read1::Said(Said::NotText),
+                    ProtocolError::ResetWithoutClosingHandshake => Step::Closed { goodbye: false },
+                    _ => Step::Heard(Heard::Said(Said::NotText)),
                 }
             }
-            Err(_) => Read1::Closed { goodbye: false },
+            Err(_) => Step::Closed { goodbye: false },
         }
     }
 
@@ -281,12 +279,6 @@ impl Gate {
     }
 }
 
-fn decode(codec: Codec, payload: &[u8]) -> Read1 {
-    match codec.decode_client(payload) {
-        Ok(message) => Read1::Message(message),
-        Err(Malformed { n, code, message }) => {
-            debug_assert!(matches!(code, ErrorCode::BadMessage | ErrorCode::UnknownMessage));
-            Read1::Said(Said::Bad { n, refusal: Refusal::new(code, message) })
-        }
-    }
+fn decode(codec: Codec, payload: &[u8]) -> Step {
+    Step::Heard(mapping::heard(codec.decode_client(payload)))
 }

@@ -1,16 +1,12 @@
 //! From what a shard says to bytes in WebSocket frames, once for all who get the same.
 //!
-//! The only room of the server that knows the messages of the protocol on their way out.
-
-use std::borrow::Cow;
+//! This module never decides what is said: it makes bytes of it.
 
 use presence::close::Close;
-use presence::shard::{Notice, Patch, PatchKey, PatchKind, SyncEntry, Welcome};
-use presence::time::Timestamp;
-use presence::view::View;
+use presence::shard::{Notice, Patch, PatchKey};
 use protocol::codec::Codec;
-use protocol::message::{self, Entry, EntryState, ServerMessage, Update};
-use protocol::token;
+use protocol::mapping;
+use protocol::message::ServerMessage;
 
 /// Patches kept encoded, per shard. With the bytes beside them they take a mebibyte.
 const CACHE_SLOTS: usize = 4_096;
@@ -40,7 +36,7 @@ impl Encoder {
     /// Appends a patch as one frame.
     pub(crate) fn patch(&mut self, codec: Codec, patch: &Patch<'_>, out: &mut Vec<u8>) {
         let Some(key) = patch.key else {
-            frame(codec, &patch_message(patch), out);
+            frame(codec, &mapping::patch(patch), out);
             return;
         };
         // Handles are handed out one after the other, so neighbours fall on different places.
@@ -51,7 +47,7 @@ impl Encoder {
             return;
         }
         let start = out.len();
-        frame(codec, &patch_message(patch), out);
+        frame(codec, &mapping::patch(patch), out);
         let made = &out[start..];
         if let Ok(length) = u8::try_from(made.len())
             && made.len() <= CACHED_BYTES_MAX
@@ -64,25 +60,8 @@ impl Encoder {
 }
 
 /// Appends anything that is not a patch, as one frame.
-pub(crate) fn notice(codec: Codec, notice: Notice, out: &mut Vec<u8>) {
-    match notice {
-        Notice::Welcome(welcome) => frame(codec, &welcome_message(&welcome), out),
-        Notice::Sync { part, entries } => {
-            let users = entries.iter().map(entry_message).collect();
-            frame(codec, &ServerMessage::Sync { users, part }, out);
-        }
-        Notice::Ping { cursor } => {
-            let cursor = Some(token::format_cursor(&cursor).into());
-            frame(codec, &ServerMessage::Ping { cursor }, out);
-        }
-        Notice::Error { n, refusal } => {
-            let message = Cow::Borrowed(&*refusal.message);
-            frame(codec, &ServerMessage::Error { n, code: refusal.code, message }, out);
-        }
-        Notice::Response { n, answer } => {
-            frame(codec, &ServerMessage::Response { n, answer }, out);
-        }
-    }
+pub(crate) fn notice(codec: Codec, notice: &Notice, out: &mut Vec<u8>) {
+    frame(codec, &mapping::notice(notice), out);
 }
 
 /// Appends a close frame.
@@ -117,65 +96,10 @@ fn frame(codec: Codec, message: &ServerMessage<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn patch_message<'a>(patch: &Patch<'a>) -> ServerMessage<'a> {
-    let id = Cow::Borrowed(patch.id.as_str());
-    match patch.kind {
-        PatchKind::Update { status, project, language, relation, profile } => {
-            let avatar = profile.map(|(_, avatar)| avatar).filter(|avatar| !avatar.is_empty());
-            ServerMessage::Update(Update {
-                id,
-                status: status.map(Cow::Borrowed),
-                project: project.map(Cow::Borrowed),
-                language: language.map(Cow::Borrowed),
-                relation,
-                name: profile.map(|(name, _)| Cow::Borrowed(name)),
-                avatar: avatar.map(Cow::Borrowed),
-            })
-        }
-        PatchKind::Offline { seen } => ServerMessage::Offline { id, at: told(seen), gone: false },
-        PatchKind::Gone => ServerMessage::Offline { id, at: None, gone: true },
-    }
-}
-
-fn told(seen: Timestamp) -> Option<u64> {
-    (seen != Timestamp::NEVER).then(|| seen.secs())
-}
-
-fn entry_message(entry: &SyncEntry) -> Entry<'_> {
-    let state = match entry.view() {
-        View::Online { status, project, language } => EntryState::Online {
-            status: status.into(),
-            project: project.into(),
-            language: language.into(),
-        },
-        View::Offline { seen } => EntryState::Offline { seen: told(seen) },
-    };
-    Entry {
-        id: entry.id.as_str().into(),
-        name: (&*entry.name).into(),
-        avatar: (!entry.avatar.is_empty()).then(|| (&*entry.avatar).into()),
-        relation: entry.relation.known(),
-        state,
-    }
-}
-
-fn welcome_message(welcome: &Welcome) -> ServerMessage<'_> {
-    ServerMessage::Welcome(message::Welcome {
-        id: welcome.user.as_str().into(),
-        name: (&*welcome.name).into(),
-        session: welcome.session.to_string().into(),
-        resume: token::format_resume(&welcome.resume).into(),
-        resumed: welcome.resumed,
-        heartbeat_secs: welcome.heartbeat.as_secs(),
-        ping_secs: welcome.ping.as_secs(),
-        window_secs: welcome.window.as_secs(),
-        guest_token: None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use presence::ids::{Handle, UserId, Version};
+    use presence::shard::PatchKind;
 
     use super::*;
 

@@ -1,5 +1,6 @@
 //! `rollcall serve`: from settings to a running node, until a signal says to stop.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,7 +52,9 @@ async fn run(config: Config) -> ExitCode {
     };
     let admin = node.admin_address.map_or_else(|| "none".into(), |a| a.to_string());
     tracing::info!(listen = %node.address, admin_listen = %admin, data = %config.data.display(), "serving");
-    println!("rollcall serves ws://{}/ws (metrics: {admin})", node.address);
+    // Whoever started it may not read it.
+    let _unread =
+        writeln!(std::io::stdout(), "rollcall serves ws://{}/ws (metrics: {admin})", node.address);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

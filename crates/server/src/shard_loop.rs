@@ -20,13 +20,13 @@ use presence::ids::{ConnId, SessionId, ShardId};
 use presence::session::CLIENT_CHARS_MAX;
 use presence::shard::{Effect, Fresh, Input, Notice, Said, Shard};
 use presence::time::Timestamp;
-use protocol::message::ClientMessage;
+use protocol::mapping::Heard;
 use store::StoreHandle;
 use tokio::sync::mpsc;
 
 use crate::changes::{Changes, Job};
 use crate::clock::NodeClock;
-use crate::connection::{Connection, Handover, Read1, UNSENT_BYTES_MAX};
+use crate::connection::{Connection, Handover, Step, UNSENT_BYTES_MAX};
 use crate::encode::{self, Encoder};
 use crate::handshakes::Handshakes;
 use crate::mailbox::{Mail, Mailbox};
@@ -241,11 +241,10 @@ impl Driver {
                 self.queue_write(id);
             }
             let input = match read {
-                Read1::Nothing => return,
-                Read1::Message(message) => self.input(id, message),
-                Read1::Said(said) => Input::Said { conn: id, said },
-                Read1::Frame => Input::Frame { conn: id },
-                Read1::Closed { goodbye } => {
+                Step::Nothing => return,
+                Step::Heard(heard) => self.input(id, heard),
+                Step::Frame => Input::Frame { conn: id },
+                Step::Closed { goodbye } => {
                     // The answer to the close, if the socket still takes it.
                     if let Some(held) = self.conn(id) {
                         held.send(&[]);
@@ -266,28 +265,20 @@ impl Driver {
         self.queue_read(id);
     }
 
-    fn input(&mut self, conn: ConnId, message: ClientMessage) -> Input {
-        let said = match message {
-            ClientMessage::Hello(hello) => {
+    fn input(&mut self, conn: ConnId, heard: Heard) -> Input {
+        match heard {
+            Heard::Hello(hello) => {
                 let (address, client) = match self.conn(conn) {
                     Some(held) => (held.address, held.client.clone()),
                     None => (IpAddr::from([0, 0, 0, 0]), "".into()),
                 };
-                return Input::Hello {
-                    conn,
-                    hello: Box::new(hello),
-                    fresh: fresh(address, client),
-                };
+                Input::Hello { conn, hello, fresh: fresh(address, client) }
             }
-            ClientMessage::Report(change) => {
-                self.parts.meters.reports += 1;
-                Said::Report(change)
+            Heard::Said(said) => {
+                self.parts.meters.reports += u64::from(matches!(said, Said::Report(_)));
+                Input::Said { conn, said }
             }
-            ClientMessage::Heartbeat | ClientMessage::Pong => Said::Alive,
-            ClientMessage::Bye { after } => Said::Bye { after },
-            ClientMessage::Request { n, ask } => Said::Request { n, ask },
-        };
-        Input::Said { conn, said }
+        }
     }
 
     fn hear_store(&mut self, now: Timestamp) {
@@ -364,7 +355,7 @@ impl Driver {
                     && held.closing_since.is_none()
                 {
                     let codec = held.codec;
-                    encode::notice(codec, notice, held.unsent());
+                    encode::notice(codec, &notice, held.unsent());
                     self.queue_write(conn);
                 }
             }

@@ -20,6 +20,8 @@ pub(crate) fn start_logs(config: &Config) -> Result<(), String> {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        // A log that nobody reads any more, or a full disk under it, ends no server.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => logs.try_init(),

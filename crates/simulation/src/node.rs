@@ -10,6 +10,7 @@ use presence::ids::{ConnId, SessionId, ShardId, UserId};
 use presence::shard::{Effect, Fresh, Input};
 use presence::view::Presence;
 use protocol::json;
+use protocol::mapping;
 use protocol::message::ServerMessage;
 
 use crate::chance::Chance;
@@ -116,7 +117,7 @@ impl World {
                     self.ask_directory(from, Question::Perform { conn, n, user, ask });
                 }
                 Effect::Send { conn, notice } => {
-                    let message = encode::notice(notice);
+                    let message = mapping::notice(&notice);
                     self.send(conn.tenant, &message);
                 }
                 Effect::Dirty { conn } => {
@@ -284,8 +285,8 @@ impl World {
         let (shard, conn, now) = (usize::from(socket.shard.0), socket.conn, self.now);
         let mut texts = Vec::new();
         if room > 0 {
-            let has_more = self.shards[shard].take_patches(conn, |patch| {
-                texts.push(encode::text(&encode::patch(now, patch)));
+            let has_more = self.shards[shard].take_patches(now, conn, |patch| {
+                texts.push(encode::text(&mapping::patch(patch)));
                 texts.len() < room
             });
             socket.has_patches = has_more;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::harness::{PATIENCE, Running, Server, import, newest_log};
 
 struct Scene {
-    _dir: TempDir,
+    dir: TempDir,
     server: Server,
     /// `rollcall watch --json` of ada, who sees bob coding.
     watching: Running,
@@ -25,7 +25,7 @@ fn scene(flags: &[&str]) -> Scene {
     let mut status = server.status("bob", &["coding", "--project", "vscode"]);
     status.wait_for("connected as bob");
     watching.wait_for(r#"{"t":"u","id":"dev_bob","s":"coding","p":"vscode"}"#);
-    Scene { _dir: dir, server, watching, status }
+    Scene { dir, server, watching, status }
 }
 
 /// Both come back, bob is shown as before, what he does next is seen, and he was never seen to go.
@@ -150,7 +150,7 @@ fn who_went_invisible_is_so_after_a_kill_even_if_nobody_was_told_yet() {
 fn a_torn_log_is_said_kept_and_used_up_to_the_tear() {
     let mut scene = scene(&[]);
     scene.server.running.kill();
-    let data = scene._dir.path().join("data");
+    let data = scene.dir.path().join("data");
     let path = newest_log(&data);
     let mut log = std::fs::read(&path).unwrap();
     // The beginning of a record, as a power cut leaves it: the length and half of its checksum.

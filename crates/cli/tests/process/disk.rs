@@ -50,6 +50,8 @@ fn a_full_disk_refuses_what_cannot_be_kept_and_presence_goes_on() {
 
     limit_files(&server, "unlimited");
     server.running.wait_for_error("the presence log is written again");
+    // What the store answers after that it answers in a later turn.
+    assert!(bob.ask(r#""do":"sessions""#).contains(r#""t":"res""#));
     assert_eq!(server.ready(), 200);
     assert!(bob.ask(r#""do":"pin","id":"dev_ada""#).contains(r#""t":"res""#));
     let logs = contents(dir.path()).into_keys().filter(|name| name.ends_with(".log")).count();

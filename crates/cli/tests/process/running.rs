@@ -1,5 +1,8 @@
 //! What a running server shows of itself: its addresses, its metrics, its logs without secrets.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use tempfile::TempDir;
 
 use crate::harness::{Running, Server, get, import, rollcall, text};
@@ -80,6 +83,26 @@ fn no_secret_stands_in_a_log_or_a_metric() {
         assert!(!said.contains(secret), "{secret} stands in the log: {said}");
         assert!(!metrics.contains(secret), "{secret} stands in the metrics");
     }
+}
+
+#[test]
+fn a_server_whose_output_nobody_reads_any_more_serves_on() {
+    let dir = TempDir::new().unwrap();
+    let mut command = rollcall(&["serve", "--dev", "--listen", "127.0.0.1:0", "--log", "trace"]);
+    command.args(["--admin-listen", "none", "--data", text(dir.path())]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stderr.take());
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split("ws://").nth(1).unwrap().split('/').next().unwrap();
+    // Each of these is logged, into a pipe that is broken.
+    for _ in 0..3 {
+        let ready = get(address.parse().unwrap(), "/readyz").unwrap();
+        assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

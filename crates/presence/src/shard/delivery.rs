@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::ids::{ConnId, Handle, UserId, Version};
 use crate::outbox::PlaceNumber;
 use crate::relation::Relation;
-use crate::shard::Shard;
 use crate::shard::conn::Stage;
 use crate::shard::effect::Effect;
 use crate::shard::session::{News, OWN_PLACE, Session};
+use crate::shard::{LAST_SEEN_MAX, Shard};
 use crate::time::Timestamp;
 use crate::view::{Fields, Presence, View};
 use crate::watch::{SubjectNumber, Watch, Watcher};
@@ -45,7 +45,7 @@ pub enum PatchKind<'a> {
     },
     /// Offline.
     Offline {
-        /// When last seen; never, if unknown.
+        /// When last seen; never, if unknown or too long ago.
         seen: Timestamp,
     },
     /// No longer on the watch list.
@@ -145,10 +145,15 @@ impl Shard {
         }
     }
 
-    /// Gives a session's pending patches to `sink`, until that has enough (it says `false`) or
+    /// Gives a session's pending patches to `sink`, as they are to be told at `now`, until that has enough (it says `false`) or
     /// nothing is pending. Tells whether something still is; [`Effect::Dirty`] comes again only
     /// after a call that left nothing.
-    pub fn take_patches(&mut self, conn: ConnId, mut sink: impl FnMut(&Patch<'_>) -> bool) -> bool {
+    pub fn take_patches(
+        &mut self,
+        now: Timestamp,
+        conn: ConnId,
+        mut sink: impl FnMut(&Patch<'_>) -> bool,
+    ) -> bool {
         let watch = &self.watch;
         let Some(Some(held)) = self.conns.get_mut(conn.slot as usize) else { return false };
         let Stage::Live(session) = &mut held.stage else { return false };
@@ -160,7 +165,7 @@ impl Shard {
             has_room = sink(&Patch { id: &id, kind: PatchKind::Gone, key: None });
         }
         while has_room && let Some((place, whole)) = session.outbox.take() {
-            has_room = emit(watch, session, place, whole, &mut sink);
+            has_room = emit(watch, session, place, whole, now - LAST_SEEN_MAX, &mut sink);
         }
         session.is_dirty = !session.is_told();
         session.is_dirty
@@ -185,6 +190,7 @@ fn emit(
     session: &mut Session,
     place: PlaceNumber,
     whole: bool,
+    seen_since: Timestamp,
     sink: &mut impl FnMut(&Patch<'_>) -> bool,
 ) -> bool {
     let Some(held) = session.places[usize::from(place)] else {
@@ -222,6 +228,7 @@ fn emit(
             if place == OWN_PLACE {
                 return true;
             }
+            let seen = if seen < seen_since { Timestamp::NEVER } else { seen };
             sink(&Patch { id, kind: PatchKind::Offline { seen }, key: None })
         }
         View::Online { status, project, language } => {

@@ -15,6 +15,8 @@ const SECRETS: [&str; 1] = ["github-client-secret"];
 macro_rules! settings {
     ($($(#[doc = $help:literal])+ $field:ident = $key:literal, $value:literal;)+) => {
         /// The settings of `rollcall serve`, as texts.
+        // The help texts are also read in a terminal, where a link would be noise.
+        #[allow(rustdoc::bare_urls)]
         #[derive(Debug, Clone, Default, clap::Args)]
         pub struct Settings {
             /// Read settings from this TOML file; flags and environment win over it

@@ -53,14 +53,16 @@ impl Driver {
         if !is_closing && held.unsent_bytes() < WRITE_BYTES {
             let (encoder, buffer, codec) = (&mut self.encoder, &mut self.buffer, held.codec);
             let mut patches = 0;
-            has_more = self.parts.shard.take_patches(id, |patch| {
+            has_more = self.parts.shard.take_patches(now, id, |patch| {
                 encoder.patch(codec, patch, buffer);
                 patches += 1;
                 buffer.len() < WRITE_BYTES
             });
             self.parts.meters.patches += patches;
         }
-        self.parts.meters.writes += 1;
+        if !self.buffer.is_empty() || held.unsent_bytes() > 0 {
+            self.parts.meters.writes += 1;
+        }
         match held.send(&self.buffer) {
             Written::All => {
                 if is_closing {

@@ -8,6 +8,7 @@ use client::reduce;
 use crate::harness::{PATIENCE, Peer, Setup, TestNode, message};
 use crate::raw::{
     CONTINUES, CONTINUES_AND_ENDS, PING, PONG, Raw, TEXT, TEXT_BEGINS, frame, handshake, hello,
+    http,
 };
 
 fn unlimited(setup: Setup) -> Setup {
@@ -299,6 +300,59 @@ fn many_slow_handshakes_let_others_in() {
         }
     }
     panic!("{} slow handshakes are still there", slow.len());
+}
+
+#[test]
+fn what_comes_in_one_breath_with_the_handshake_is_read() {
+    let node = pair();
+    let mut ada = node.join("ada");
+    let mut raw = Raw::connect(node.address);
+    let mut all = handshake("").into_bytes();
+    all.extend(frame(TEXT, hello("bob").as_bytes()));
+    for number in 0..20 {
+        all.extend(frame(TEXT, format!(r#"{{"t":"u","p":"p{number}"}}"#).as_bytes()));
+    }
+    // The last frame is not whole yet.
+    let last = frame(TEXT, br#"{"t":"u","p":"the last"}"#);
+    all.extend(&last[..12]);
+    raw.say(&all).unwrap();
+    assert!(raw.head().starts_with("HTTP/1.1 101 "));
+    while !ada.hear().contains(r#""p":"p19""#) {}
+    raw.say(&last[12..]).unwrap();
+    ada.hears(r#"{"t":"u","id":"dev_bob","p":"the last"}"#);
+}
+
+#[test]
+fn above_so_many_handshakes_at_once_the_others_are_told_to_come_later() {
+    let node = pair();
+    let mut slow: Vec<Raw> = (0..1_024).map(|_| Raw::connect(node.address)).collect();
+    for raw in &mut slow {
+        raw.say(b"GET /ws HTTP/1.1\r\n").unwrap();
+    }
+    // The node may not have seen all of them yet: a few more are accepted until it has.
+    let mut refusal = String::new();
+    for _ in 0..100 {
+        let mut one_more = Raw::connect(node.address);
+        one_more.say(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        refusal = one_more.head().to_ascii_lowercase();
+        if !refusal.starts_with("http/1.1 200 ") {
+            break;
+        }
+    }
+    assert!(refusal.starts_with("http/1.1 503 "), "{refusal}");
+    assert!(refusal.contains("\r\nretry-after: 1\r\n"), "{refusal}");
+    drop(slow);
+    others_get_in_again(&node);
+}
+
+/// Until the node has seen that the others hung up, it still says 503.
+fn others_get_in_again(node: &TestNode) {
+    for _ in 0..1_000 {
+        if http(node.address, "GET", "/readyz").starts_with("HTTP/1.1 200 ") {
+            return others_are_served(node);
+        }
+    }
+    panic!("nobody gets in any more");
 }
 
 #[test]

@@ -393,3 +393,106 @@ fn joined_in_the_end(node: &TestNode) -> Peer {
     }
     panic!("a detached session was to make room");
 }
+
+#[test]
+fn what_is_said_before_the_welcome_is_not_lost() {
+    let node = pair("60s");
+    let mut ada = node.join("ada");
+    let mut bob = node.open();
+    bob.say(r#"{"t":"hello","as":"dev","token":"bob","s":"reading"}"#);
+    bob.say(r#"{"t":"u","p":"early"}"#);
+    bob.say(r#"{"t":"u","l":"rust"}"#);
+    bob.welcomed();
+    while !ada.hear().contains(r#""l":"rust""#) {}
+    let again = node.join("ada");
+    let row = r#"{"id":"dev_bob","name":"bob","r":1,"s":"reading","p":"early","l":"rust"}"#;
+    assert!(again.sync.contains(row), "{}", again.sync);
+    // A report may come with a resume too, and is all that anyone hears of it.
+    let token = bob.token.clone();
+    bob.cut();
+    let mut back = node.open();
+    back.say(&format!(r#"{{"t":"hello","resume":"{token}","s":"debugging"}}"#));
+    back.welcomed();
+    assert!(back.resumed);
+    while !ada.hear().contains(r#""s":"debugging""#) {}
+    only_hears_a_later_report(&mut ada, &mut back, "coding");
+}
+
+#[test]
+fn who_leaves_before_the_welcome_leaves_no_ghost() {
+    let node = pair("1s");
+    let mut ada = node.join("ada");
+    for farewell in [Some(r#"{"t":"bye"}"#), None] {
+        let mut bob = node.open();
+        bob.say(r#"{"t":"hello","as":"dev","token":"bob"}"#);
+        if let Some(farewell) = farewell {
+            bob.say(farewell);
+        }
+        bob.cut();
+    }
+    // He may have been seen or not; in the end he is gone, and comes as anyone does.
+    let mut bob = node.join_with("bob", r#""s":"coding""#);
+    while !ada.hear().contains(r#""s":"coding""#) {}
+    bob.say(r#"{"t":"bye"}"#);
+    ada.sees_leave("dev_bob");
+    let fresh = node.join("ada");
+    assert!(fresh.sync.contains(r#"{"id":"dev_bob","name":"bob","r":1,"x":"#), "{}", fresh.sync);
+}
+
+#[test]
+fn sockets_that_vanish_while_they_resume_take_nothing_with_them() {
+    let node = pair("60s");
+    let mut ada = node.join("ada");
+    let bob = node.join("bob");
+    ada.hears(r#"{"t":"u","id":"dev_bob","s":"online"}"#);
+    let token = bob.token.clone();
+    bob.cut();
+    for _ in 0..30 {
+        let mut gone = node.open_deaf();
+        gone.say(&format!(r#"{{"t":"hello","resume":"{token}"}}"#));
+        gone.cut();
+    }
+    let mut bob = node.resume(&token, None);
+    only_hears_a_later_report(&mut ada, &mut bob, "coding");
+}
+
+#[test]
+fn sockets_that_vanish_while_they_resume_do_not_keep_the_session_alive() {
+    let node = pair("1s");
+    let mut ada = node.join("ada");
+    let bob = node.join("bob");
+    ada.hears(r#"{"t":"u","id":"dev_bob","s":"online"}"#);
+    let token = bob.token.clone();
+    bob.cut();
+    for _ in 0..30 {
+        let mut gone = node.open_deaf();
+        gone.say(&format!(r#"{{"t":"hello","resume":"{token}"}}"#));
+        gone.cut();
+    }
+    ada.sees_leave("dev_bob");
+    let mut bob = node.join("bob");
+    ada.hears(r#"{"t":"u","id":"dev_bob","s":"online"}"#);
+    only_hears_a_later_report(&mut ada, &mut bob, "coding");
+}
+
+#[test]
+fn a_cursor_of_another_epoch_or_from_long_ago_gets_everything() {
+    let node =
+        Setup::new().follows("ada", "bob").set(|s| s.ping_interval = Some("1s".into())).start();
+    let mut ada = node.join("ada");
+    let good = token::parse_cursor(&ada.pinged()).unwrap();
+    let mut token = ada.token.clone();
+    ada.cut();
+    let (mut other_epoch, mut other_relations, mut old) = (good, good, good);
+    other_epoch.epoch.0 += 1;
+    other_relations.relations.0 += 1;
+    old.at = old.at - std::time::Duration::from_secs(601);
+    let cursors = [(good, true), (other_epoch, false), (other_relations, false), (old, false)];
+    for (cursor, is_part) in cursors {
+        let ada = node.resume(&token, Some(&token::format_cursor(&cursor)));
+        assert_eq!(ada.sync.contains(r#""part":true"#), is_part, "{cursor:?}: {}", ada.sync);
+        assert_eq!(ada.sync.contains("dev_bob"), !is_part, "{cursor:?}: {}", ada.sync);
+        token = ada.token.clone();
+        ada.cut();
+    }
+}

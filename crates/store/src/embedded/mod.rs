@@ -54,7 +54,7 @@ pub struct Embedded {
     pub handle: StoreHandle,
     /// Last seen for the directory; each batch is to be answered by [`StoreHandle::seen_written`].
     pub seen: Receiver<SeenBatch>,
-    /// Users with sessions that may still come back from before the start. What the log has of
+    /// Users of whom the log kept something from before the start. What it has of
     /// their preferences may be older than what the directory has.
     pub restored: Vec<UserId>,
     thread: JoinHandle<()>,
@@ -85,7 +85,7 @@ impl Embedded {
             state.restore(record);
         }
         state.resume_after_restart(started, recovered.last_time, DOWN_MAX, config.resume_window);
-        let restored = state.users_with_sessions();
+        let restored = state.users();
         let (commands, requests) = bounded(REQUESTS_MAX);
         let (seen_out, seen) = bounded(4);
         let health = Arc::new(Health::default());

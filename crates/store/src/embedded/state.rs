@@ -3,6 +3,7 @@
 //! This module never touches the disk, a queue or a clock.
 
 use std::collections::BTreeSet;
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,19 @@ pub(super) struct State {
     idle: BTreeSet<(Timestamp, Handle)>,
     dirty: Vec<Handle>,
     unwritten: HashSet<Handle, RandomState>,
+    missed: HashMap<Handle, Missed, RandomState>,
 }
+
+/// A change of a user of whom the store keeps nothing: a login that is under way may have read the
+/// directory before it.
+#[derive(Debug)]
+struct Missed {
+    at: Timestamp,
+    changes: Vec<Transition>,
+}
+
+/// A change that a login may have missed is remembered this long: far longer than a login takes.
+const MISSED_FOR: Duration = Duration::from_secs(60);
 
 /// A user's number stays when the user is forgotten: it is never given to another.
 #[derive(Debug)]
@@ -59,6 +72,7 @@ impl State {
             idle: BTreeSet::new(),
             dirty: Vec::new(),
             unwritten: HashSet::default(),
+            missed: HashMap::default(),
         }
     }
 
@@ -109,12 +123,10 @@ impl State {
         }
     }
 
-    /// Users who have a session that has not ended.
-    pub(super) fn users_with_sessions(&self) -> Vec<UserId> {
-        let has_session = |entry: &&Entry| {
-            entry.record.as_ref().is_some_and(|record| !record.sessions.is_empty())
-        };
-        self.entries.iter().filter(has_session).map(|entry| entry.id.clone()).collect()
+    /// Everyone of whom the store keeps something.
+    pub(super) fn users(&self) -> Vec<UserId> {
+        let kept = self.entries.iter().filter(|entry| entry.record.is_some());
+        kept.map(|entry| entry.id.clone()).collect()
     }
 
     /// Carries out one request; what is to be heard of it goes to `events`.
@@ -137,7 +149,7 @@ impl State {
             }
             Request::Open { user, binding, report, profile } => {
                 let conn = binding.owner.conn;
-                let handle = self.ensure(&user, &profile);
+                let handle = self.ensure(now, &user, &profile, events);
                 let session = binding.session;
                 let open = Transition::Open { binding, report, profile };
                 let outcome = self.transition(now, handle, open);
@@ -208,6 +220,18 @@ impl State {
             | Request::Sessions { .. }
             | Request::Signout { .. } => return,
         };
+        let is_of_directory =
+            matches!(transition, Transition::Preferences { .. } | Transition::Relations(_));
+        if is_of_directory && self.find(&user).is_none() {
+            let handle = self.handle_of(&user);
+            let missed =
+                self.missed.entry(handle).or_insert(Missed { at: now, changes: Vec::new() });
+            // Of each kind the last says it all.
+            missed.changes.retain(|held| discriminant(held) != discriminant(&transition));
+            missed.changes.push(transition);
+            missed.at = now;
+            return;
+        }
         let Some(handle) = self.by_id.get(&user).copied() else { return };
         let outcome = self.transition(now, handle, transition);
         self.announce(handle, outcome, cause.unwrap_or(Cause::Dropped), events);
@@ -270,6 +294,7 @@ impl State {
 
     /// Drops users who have had no session for long, whom the directory knows all about.
     pub(super) fn forget_idle(&mut self, now: Timestamp) {
+        self.missed.retain(|_, missed| now.since(missed.at) < MISSED_FOR);
         while let Some((since, handle)) = self.idle.first().copied() {
             if now.since(since) < FORGET_AFTER {
                 return;
@@ -353,10 +378,25 @@ impl State {
         self.entries[handle.0 as usize].record.as_deref()
     }
 
-    fn ensure(&mut self, id: &UserId, profile: &Profile) -> Handle {
+    /// The user's number. Whom the store does not keep yet begins with what the directory said at
+    /// login, and what has changed there since.
+    fn ensure(
+        &mut self,
+        now: Timestamp,
+        id: &UserId,
+        profile: &Profile,
+        events: &mut Vec<(ShardId, Event)>,
+    ) -> Handle {
         let handle = self.handle_of(id);
         let entry = &mut self.entries[handle.0 as usize];
-        entry.record.get_or_insert_with(|| Box::new(UserRecord::new(profile)));
+        if entry.record.is_some() {
+            return handle;
+        }
+        entry.record = Some(Box::new(UserRecord::new(profile)));
+        for change in self.missed.remove(&handle).map(|m| m.changes).unwrap_or_default() {
+            let outcome = self.transition(now, handle, change);
+            self.announce(handle, outcome, Cause::Dropped, events);
+        }
         handle
     }
 
