@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence::ask::Refusal;
-use presence::close::ErrorCode;
+use presence::close::{Close, ErrorCode};
 use presence::exchange::{Event, Request};
-use presence::hello::{Credentials, Hello, IdentityKind, ResumeClaim, ResumeToken};
+use presence::hello::{Credentials, Cursor, Hello, IdentityKind, ResumeClaim, ResumeToken};
 use presence::ids::{
     ConnId, Epoch, Handle, Incarnation, RelationVersion, SessionId, ShardId, UserId, Version,
 };
@@ -17,7 +17,9 @@ use presence::person::{Person, Tie, WatchEntry, WatchList};
 use presence::rate::Rate;
 use presence::relation::Relation;
 use presence::report::ReportChange;
-use presence::shard::{Effect, Fresh, Input, Limits, Notice, PatchKind, Said, Shard};
+use presence::shard::{
+    CURSOR_AGE_MAX, Effect, Fresh, Input, LAST_SEEN_MAX, Limits, Notice, PatchKind, Said, Shard,
+};
 use presence::time::Timestamp;
 use presence::view::{PerClass, Presence, Shown, Sight};
 use presence::visibility::{Mode, Preferences};
@@ -375,4 +377,81 @@ fn a_sync_from_a_state_that_is_kept_back_is_put_right_when_that_is_delivered() {
         true
     });
     assert_eq!(told, 1);
+}
+
+/// What Vera hears when she comes back with that cursor: whether the `sync` is a part, and of whom.
+fn sync_after(rig: &mut Rig, cursor: Option<Cursor>) -> (bool, Vec<String>) {
+    rig.hello(VERA, Hello { cursor, ..claim() });
+    rig.store(Event::Resumed { conn: VERA, user: Some(id("vera")) });
+    let entries = vec![entry("sam", Relation::FOLLOWS, 1)];
+    rig.feed(Input::LoggedIn { conn: VERA, result: Ok(Box::new(person("vera", 1, entries))) });
+    let sam = rig.presence(1, Mode::Everyone, Some("coding"));
+    let vera = rig.presence(1, Mode::Everyone, Some("online"));
+    let users = vec![(id("vera"), Handle(0), Some(vera)), (id("sam"), Handle(1), Some(sam))];
+    let effects = rig.store(Event::Watched { conn: Some(VERA), epoch: Epoch(1), users });
+    let sync = effects.into_iter().find_map(|effect| match effect {
+        Effect::Send { notice: Notice::Sync { part, entries }, .. } => {
+            Some((part, entries.into_iter().map(|entry| entry.id.to_string()).collect()))
+        }
+        _ => None,
+    });
+    sync.unwrap()
+}
+
+#[test]
+fn a_cursor_that_is_too_old_or_of_another_epoch_or_list_gets_a_full_sync() {
+    let (epoch, relations) = (Epoch(1), RelationVersion(1));
+    let both = vec!["vera".to_owned(), "sam".to_owned()];
+    let at = |rig: &Rig, age: Duration| rig.now - age;
+    let mut rig = Rig::new();
+    rig.now = Timestamp::from_secs(10_000);
+    let cursor = Cursor { epoch, at: at(&rig, CURSOR_AGE_MAX), relations };
+    assert_eq!(sync_after(&mut rig, Some(cursor)), (true, vec!["vera".to_owned()]));
+    for useless in [
+        None,
+        Some(Cursor { at: at(&rig, CURSOR_AGE_MAX + SECOND), ..cursor }),
+        Some(Cursor { epoch: Epoch(2), ..cursor }),
+        Some(Cursor { relations: RelationVersion(2), ..cursor }),
+    ] {
+        let mut rig = Rig::new();
+        rig.now = Timestamp::from_secs(10_000);
+        assert_eq!(sync_after(&mut rig, useless), (false, both.clone()), "{useless:?}");
+    }
+}
+
+#[test]
+fn a_last_seen_of_more_than_seven_days_ago_is_not_told() {
+    for (ago, told) in [(LAST_SEEN_MAX, true), (LAST_SEEN_MAX + SECOND, false)] {
+        let mut rig = Rig::new();
+        rig.now = Timestamp::from_secs(10_000_000);
+        rig.vera_watches_sam(Relation::FOLLOWS);
+        let long_gone = PerClass::Same(rig.now - ago);
+        let tim = WatchEntry { seen: long_gone, ..entry("tim", Relation::FOLLOWS, 1) };
+        rig.list(2, vec![entry("sam", Relation::FOLLOWS, 1), tim]);
+        let users = vec![(id("tim"), Handle(2), None)];
+        rig.store(Event::Watched { conn: None, epoch: Epoch(1), users });
+        let mut seen = None;
+        rig.shard.take_patches(rig.now, VERA, |patch| {
+            if let PatchKind::Offline { seen: at } = patch.kind {
+                seen = Some(at);
+            }
+            true
+        });
+        let expected = if told { rig.now - ago } else { Timestamp::NEVER };
+        assert_eq!(seen, Some(expected));
+    }
+}
+
+#[test]
+fn a_login_that_the_directory_does_not_answer_is_closed_to_come_again() {
+    for code in [ErrorCode::IdentityUnavailable, ErrorCode::ReadOnly] {
+        let mut rig = Rig::new();
+        rig.hello(VERA, login());
+        let refusal = Refusal::new(code, "the directory does not answer");
+        let effects = rig.feed(Input::LoggedIn { conn: VERA, result: Err(refusal) });
+        let closed = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Close { close: Close::StoreUnavailable, .. }));
+        assert!(closed, "{effects:?}");
+    }
 }

@@ -106,3 +106,58 @@ async fn turn_away(mut stream: TcpStream) {
     // Who does not even take this answer has no need of it.
     let _gone = tokio::time::timeout(Duration::from_secs(1), stream.write_all(BUSY)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn ask(address: SocketAddr) -> std::net::TcpStream {
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        socket
+    }
+
+    fn answer(mut socket: std::net::TcpStream) -> String {
+        let mut bytes = [0; 512];
+        let length = socket.read(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test gives up after some time")]
+    fn above_the_limit_of_handshakes_in_progress_the_others_are_told_to_come_again() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (release, held) = watch::channel(false);
+        let (_stop, stopped) = watch::channel(false);
+        // Whoever asks waits until it is released.
+        let serve = move |_, _| {
+            let mut held = held.clone();
+            async move {
+                let _gone = held.wait_for(|released| *released).await;
+                Ok(Response::new(Full::new(Bytes::from_static(b"done"))))
+            }
+        };
+        runtime.spawn(accept(listener, stopped, serve));
+        let waiting: Vec<_> = (0..IN_PROGRESS_MAX).map(|_| ask(address)).collect();
+        let refused = answer(ask(address));
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+        assert!(refused.contains("Retry-After: 1\r\n"), "{refused}");
+        release.send(true).unwrap();
+        for socket in waiting {
+            assert!(answer(socket).starts_with("HTTP/1.1 200 "));
+        }
+        // Places are free again, once those sockets are gone.
+        let started = Instant::now();
+        while !answer(ask(address)).starts_with("HTTP/1.1 200 ") {
+            assert!(started.elapsed() < PATIENCE, "no place became free");
+        }
+    }
+}

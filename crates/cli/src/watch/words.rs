@@ -36,8 +36,10 @@ pub(crate) fn ago(then_secs: u64, now_secs: u64) -> String {
 /// A change as a sentence; nothing where there is nothing to say.
 pub(crate) fn line(state: &State, change: &Change, now_secs: u64) -> Option<String> {
     let (id, verb) = match change {
-        Change::Stale => return Some("what is shown may no longer be true".into()),
-        Change::Fresh => return Some("what is shown is true".into()),
+        Change::Stale => {
+            return Some("connection lost: what was shown may no longer be true".into());
+        }
+        Change::Fresh => return Some("up to date".into()),
         Change::ListReplaced => return None,
         Change::Gone(id) => return Some(format!("{} has left the list", plain(id))),
         Change::Added(id) => (id, "is on the list"),
@@ -98,7 +100,7 @@ mod tests {
         let expected = [
             "ada is on the list: online",
             "bob is on the list: offline, 1 min ago",
-            "what is shown is true",
+            "up to date",
             "bob came: coding · vscode",
             "bob changed: debugging · vscode",
             "bob went: offline, 5 min ago",
