@@ -11,8 +11,8 @@ use presence::person::Person;
 use presence::text;
 use presence::time::Timestamp;
 use presence::visibility::{Mode, Preferences};
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::last_seen::seen_from;
 use crate::watch_list::{list_from_row, person_row};
@@ -22,6 +22,20 @@ const PREFERENCES: &str = "
     SELECT u.key, p.visibility, p.activity, p.project, p.language, p.hidden_projects
     FROM users u LEFT JOIN preferences p ON p.person = u.key
     WHERE u.id = $1";
+
+/// Users asked for in one statement.
+const USERS_PER_STATEMENT: usize = 512;
+
+/// [`PREFERENCES`] of so many users, their ids in place of the keys.
+fn preferences_of_many() -> String {
+    let ids: Vec<String> = (1..=USERS_PER_STATEMENT).map(|number| format!("${number}")).collect();
+    format!(
+        "SELECT u.id, p.visibility, p.activity, p.project, p.language, p.hidden_projects
+         FROM users u LEFT JOIN preferences p ON p.person = u.key
+         WHERE u.id IN ({})",
+        ids.join(", ")
+    )
+}
 
 impl Directory {
     /// Makes the user if missing, and brings name and avatar up to date if they differ. Characters
@@ -81,6 +95,28 @@ impl Directory {
             sqlx::query(PREFERENCES).bind(user.as_str()).fetch_optional(self.readers()).await?;
         let row = found.ok_or_else(|| DirectoryError::NoSuchUser(user.clone()))?;
         Ok(preferences_from_row(&row, 1)?)
+    }
+
+    /// What each of these users shows to whom. Users whom the directory does not know are left out.
+    pub async fn preferences_of(
+        &self,
+        users: &[UserId],
+    ) -> Result<Vec<(UserId, Preferences)>, DirectoryError> {
+        let mut found = Vec::with_capacity(users.len());
+        for some in users.chunks(USERS_PER_STATEMENT) {
+            let [.., last] = some else { continue };
+            // Filled up with the last one again, so that there is one statement to prepare.
+            let mut query = sqlx::query(AssertSqlSafe(preferences_of_many()));
+            for number in 0..USERS_PER_STATEMENT {
+                query = query.bind(some.get(number).unwrap_or(last).as_str());
+            }
+            for row in query.fetch_all(self.readers()).await? {
+                let id = UserId::parse(row.try_get(0)?)
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?;
+                found.push((id, preferences_from_row(&row, 1)?));
+            }
+        }
+        Ok(found)
     }
 
     /// Changes what the user shows to whom, and tells how it is now.

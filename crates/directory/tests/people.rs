@@ -150,6 +150,23 @@ async fn preferences_are_the_defaults_until_changed_and_only_what_is_named_chang
 }
 
 #[tokio::test]
+async fn preferences_of_many_are_those_of_each() {
+    let names: Vec<String> = (0..1_100).map(|number| format!("user{number}")).collect();
+    let everyone: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::of(&everyone[..1_099]).await;
+    let change = PreferencesChange { visibility: Some(Mode::Invisible), ..Default::default() };
+    let hidden = world.directory.change_preferences(&id("user1050"), change).await.unwrap();
+    let ids: Vec<UserId> = everyone.iter().map(|name| id(name)).collect();
+    let found = world.directory.preferences_of(&ids).await.unwrap();
+    assert_eq!(found.len(), 1_099, "nobody knows the last one");
+    for (user, preferences) in found {
+        let expected =
+            if user.as_str() == "user1050" { hidden.clone() } else { Preferences::default() };
+        assert_eq!(preferences, expected, "{user}");
+    }
+}
+
+#[tokio::test]
 async fn preferences_changed_at_the_same_time_all_count() {
     let world = World::of(&["ada"]).await;
     let changes = [

@@ -17,7 +17,6 @@ use presence::relation::Relation;
 use presence::view::{PerClass, Presence, Sight};
 use store::{SeenBatch, StoreHandle};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::clock::NodeClock;
 use crate::identity::{Identity, Known};
@@ -129,29 +128,9 @@ impl People {
     /// Tells the store the preferences of these users as the directory has them: a node that died
     /// may have written them there and not yet in its log.
     pub(crate) async fn confirm_preferences(&self, users: &[UserId]) -> Result<(), DirectoryError> {
-        for some in users.chunks(AT_ONCE) {
-            let mut reads = JoinSet::new();
-            for user in some {
-                let (people, user) = (self.clone(), user.clone());
-                reads.spawn(async move {
-                    let preferences = people.inner.directory.preferences(&user).await;
-                    (user, preferences)
-                });
-            }
-            while let Some(read) = reads.join_next().await {
-                // A task that reads neither panics nor is cancelled.
-                let Ok((user, preferences)) = read else { continue };
-                match preferences {
-                    Ok(preferences) => {
-                        let request = Request::Preferences { user, preferences };
-                        // The node starts: a store that has stopped again is found out elsewhere.
-                        let _stopped = self.inner.store.request(request);
-                    }
-                    // Somebody whom the log has and the directory has not shows the default.
-                    Err(DirectoryError::NoSuchUser(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+        for (user, preferences) in self.inner.directory.preferences_of(users).await? {
+            // The node starts: a store that has stopped again is found out elsewhere.
+            let _stopped = self.inner.store.request(Request::Preferences { user, preferences });
         }
         Ok(())
     }
