@@ -61,7 +61,7 @@ impl Teller {
             Some(Event::Moving) => tell("the server asks to connect again"),
             Some(Event::Disconnected { why, retry_in }) => {
                 let secs = retry_in.as_secs_f64();
-                tell(&format!("connection lost: {why}; trying again in {secs:.1} s"))
+                tell(&format!("{why}; trying again in {secs:.1} s"))
             }
             Some(Event::Ended { why }) => Err(Failure::Failed(why)),
             Some(Event::Message(received)) => match received.message() {

@@ -74,7 +74,7 @@ fn print_words(link: &mut Link, interrupts: &Interrupts) -> Result<(), Failure> 
             Some(Event::Disconnected { why, retry_in }) => {
                 state.disconnected();
                 let secs = retry_in.as_secs_f64();
-                tell(&format!("connection lost: {why}; trying again in {secs:.1} s"))?;
+                tell(&format!("{why}; trying again in {secs:.1} s"))?;
             }
             None
             | Some(Event::Connected | Event::Unknown(_) | Event::Moving | Event::Ended { .. }) => {}

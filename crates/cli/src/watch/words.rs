@@ -37,7 +37,7 @@ pub(crate) fn ago(then_secs: u64, now_secs: u64) -> String {
 pub(crate) fn line(state: &State, change: &Change, now_secs: u64) -> Option<String> {
     let (id, verb) = match change {
         Change::Stale => {
-            return Some("connection lost: what was shown may no longer be true".into());
+            return Some("what was shown may no longer be true".into());
         }
         Change::Fresh => return Some("up to date".into()),
         Change::ListReplaced => return None,

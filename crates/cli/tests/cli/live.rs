@@ -106,7 +106,7 @@ fn a_cut_connection_is_resumed_and_told() {
     let reporting = Running::start(&args, &reference.url());
     reporting.wait_for("connected as ada");
     reference.cut("dev_ada");
-    reporting.wait_for("connection lost");
+    reporting.wait_for("trying again");
     reporting.wait_for("back: the session goes on");
     assert_eq!(reporting.signal("-INT").code(), Some(0));
 }

@@ -18,8 +18,8 @@ fn the_tour_works_as_it_is_told() {
     watching.wait_for("bob came: coding · vscode · rust");
     // The server is killed and started again.
     server.running.kill();
-    watching.wait_for("connection lost");
-    status.wait_for("connection lost");
+    watching.wait_for("trying again");
+    status.wait_for("trying again");
     server = server.again();
     status.wait_for("back: the session goes on, nobody noticed");
     // Ctrl-C in the second terminal.
