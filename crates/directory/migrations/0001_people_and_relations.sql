@@ -76,12 +76,14 @@ CREATE TABLE blocks (
 
 CREATE INDEX blocks_by_blocked ON blocks (blocked, blocker);
 
--- What a change of relation last let a watcher see of a subject; absent for nearly every pair.
+-- What a watcher had seen of a subject when the relation between the two last changed; absent for
+-- nearly every pair.
 CREATE TABLE sights (
     watcher BIGINT NOT NULL REFERENCES users (key) ON DELETE CASCADE,
     subject BIGINT NOT NULL REFERENCES users (key) ON DELETE CASCADE,
     changed BIGINT NOT NULL,
     seen BIGINT NOT NULL,
+    since BIGINT NOT NULL,
     PRIMARY KEY (watcher, subject)
 ) WITHOUT ROWID;
 

@@ -52,10 +52,11 @@ impl<'a> Fields<'a> {
         self.number().map(Timestamp)
     }
 
-    /// Bits, and the two moments of the sight.
+    /// Bits, and the three moments of the sight.
     pub(crate) fn relation(&mut self) -> Result<(Relation, Sight), sqlx::Error> {
         let relation = Relation::from_bits(self.number()?);
-        Ok((relation, Sight { changed: self.moment()?, seen: self.moment()? }))
+        let (changed, seen, since) = (self.moment()?, self.moment()?, self.moment()?);
+        Ok((relation, Sight { changed, seen, since }))
     }
 
     /// A whole row of a watch list.

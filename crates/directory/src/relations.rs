@@ -43,14 +43,14 @@ pub struct WatcherHit {
     pub old: Relation,
     /// The relation after.
     pub new: Relation,
-    /// What the change lets the watcher see, as it was decided and stored.
+    /// What the watcher had seen until that change, as it was decided and stored.
     pub sight: Sight,
 }
 
 /// A pair as it is in the database.
 struct Loaded {
     pair: Pair,
-    /// What the actor and the other see of each other by their relation.
+    /// What the actor and the other had seen of each other when their relation last changed.
     sights: [Sight; 2],
 }
 
@@ -222,8 +222,8 @@ fn hits(
 
 /// One row, whatever ties the two: `$1` is the actor, `$2` the other.
 const LOAD: &str = "
-    SELECT f.made, p.made, x.blocker, x.followed, x.connected, s.changed, s.seen,
-           b.made, q.made, y.blocker, y.followed, y.connected, t.changed, t.seen,
+    SELECT f.made, p.made, x.blocker, x.followed, x.connected, s.changed, s.seen, s.since,
+           b.made, q.made, y.blocker, y.followed, y.connected, t.changed, t.seen, t.since,
            k.made
     FROM (SELECT 1 AS row) AS only_one
     LEFT JOIN follows f ON f.follower = $1 AND f.followee = $2
@@ -243,8 +243,8 @@ async fn load(
     let [actor, other] = ends.keys;
     let row = sqlx::query(LOAD).bind(actor).bind(other).fetch_one(connection).await?;
     let (actor, sight) = load_half(&row, 0)?;
-    let (other, sight_back) = load_half(&row, 7)?;
-    let pair = Pair { connected: row.try_get(14)?, actor, other };
+    let (other, sight_back) = load_half(&row, 8)?;
+    let pair = Pair { connected: row.try_get(16)?, actor, other };
     Ok(Loaded { pair, sights: [sight, sight_back] })
 }
 
@@ -259,7 +259,8 @@ fn load_half(row: &SqliteRow, at: usize) -> Result<(Half, Sight), sqlx::Error> {
     let sight = |at: usize| {
         row.try_get(at).map(|micros: Option<i64>| micros.map_or(Timestamp::NEVER, moment))
     };
-    Ok((half, Sight { changed: sight(at + 5)?, seen: sight(at + 6)? }))
+    let sight = Sight { changed: sight(at + 5)?, seen: sight(at + 6)?, since: sight(at + 7)? };
+    Ok((half, sight))
 }
 
 async fn next_made(connection: &mut SqliteConnection) -> Result<Made, DirectoryError> {
@@ -362,14 +363,15 @@ async fn write_sight(
             .bind(subject)
     } else {
         sqlx::query(
-            "INSERT INTO sights (watcher, subject, changed, seen) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (watcher, subject)
-             DO UPDATE SET changed = excluded.changed, seen = excluded.seen",
+            "INSERT INTO sights (watcher, subject, changed, seen, since) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (watcher, subject) DO UPDATE
+             SET changed = excluded.changed, seen = excluded.seen, since = excluded.since",
         )
         .bind(watcher)
         .bind(subject)
         .bind(number(sight.changed.0))
         .bind(number(sight.seen.0))
+        .bind(number(sight.since.0))
     };
     query.execute(connection).await?;
     Ok(())

@@ -28,28 +28,29 @@ const TIES_PER_STATEMENT: usize = 512;
 macro_rules! packed_list {
     ($followers:expr) => {
         concat!(
-            "WITH ties (subject, place, bits, changed, seen) AS (
-                SELECT pinned, -made, 8, 0, 0 FROM pins WHERE pinner = me.key
+            "WITH ties (subject, place, bits, changed, seen, since) AS (
+                SELECT pinned, -made, 8, 0, 0, 0 FROM pins WHERE pinner = me.key
                 UNION ALL
-                SELECT c.other, 72057594037927936 - c.made, 4, 0, 0 FROM connections c
+                SELECT c.other, 72057594037927936 - c.made, 4, 0, 0, 0 FROM connections c
                 WHERE c.one = me.key AND NOT EXISTS
                     (SELECT 1 FROM blocks WHERE blocker = c.other AND blocked = me.key)
                 UNION ALL
-                SELECT followee, 144115188075855872 - made, 1, 0, 0 FROM follows
+                SELECT followee, 144115188075855872 - made, 1, 0, 0, 0 FROM follows
                 WHERE follower = me.key
                 UNION ALL
                 SELECT blocker, 72057594037927936 - connected,
                     32 + CASE WHEN followed IS NULL THEN 0 ELSE 2 END
-                       + CASE WHEN connected IS NULL THEN 0 ELSE 4 END, 0, 0
+                       + CASE WHEN connected IS NULL THEN 0 ELSE 4 END, 0, 0, 0
                 FROM blocks WHERE blocked = me.key
                 UNION ALL
-                SELECT blocked, NULL, 64, 0, 0 FROM blocks WHERE blocker = me.key
+                SELECT blocked, NULL, 64, 0, 0, 0 FROM blocks WHERE blocker = me.key
                 UNION ALL
-                SELECT subject, NULL, 0, changed, seen FROM sights WHERE watcher = me.key",
+                SELECT subject, NULL, 0, changed, seen, since FROM sights
+                WHERE watcher = me.key",
             $followers,
-            "), chosen (subject, place, bits, changed, seen) AS (
-                SELECT subject, MIN(place), SUM(bits), MAX(changed), MAX(seen) FROM ties
-                GROUP BY subject HAVING MIN(place) IS NOT NULL AND SUM(bits) < 64
+            "), chosen (subject, place, bits, changed, seen, since) AS (
+                SELECT subject, MIN(place), SUM(bits), MAX(changed), MAX(seen), MAX(since)
+                FROM ties GROUP BY subject HAVING MIN(place) IS NOT NULL AND SUM(bits) < 64
                 ORDER BY 2 LIMIT $2 + 0
             )
             SELECT string_agg((c.bits
@@ -59,6 +60,8 @@ macro_rules! packed_list {
             "c.changed",
             next_field!(),
             "c.seen",
+            next_field!(),
+            "c.since",
             next_field!(),
             "u.relations",
             next_field!(),
@@ -100,7 +103,7 @@ const PERSON: &str = person!("");
 // Only the newest `$2` followers are looked at: the others can have no place on the list.
 const PERSON_WITH_FOLLOWERS: &str = person!(
     " UNION ALL
-      SELECT follower, place, 0, 0, 0 FROM (
+      SELECT follower, place, 0, 0, 0, 0 FROM (
           SELECT n.follower AS follower, 216172782113783808 - n.made AS place FROM follows n
           WHERE n.followee = me.key
             AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocker = me.key AND blocked = n.follower)
@@ -108,7 +111,7 @@ const PERSON_WITH_FOLLOWERS: &str = person!(
           ORDER BY n.made DESC LIMIT $2 + 0
       ) AS newest
       UNION ALL
-      SELECT blocker, 216172782113783808 - followed, 0, 0, 0 FROM blocks
+      SELECT blocker, 216172782113783808 - followed, 0, 0, 0, 0 FROM blocks
       WHERE blocked = me.key"
 );
 
@@ -185,7 +188,9 @@ const TIES: &str = concat!(
     next_field!(),
     "COALESCE(s.changed, 0)",
     next_field!(),
-    "COALESCE(s.seen, 0), ",
+    "COALESCE(s.seen, 0)",
+    next_field!(),
+    "COALESCE(s.since, 0), ",
     row_end!(),
     ") FROM users w
      LEFT JOIN follows f ON f.follower = w.key AND f.followee = $1

@@ -24,7 +24,7 @@ async fn a_block_takes_the_blocked_off_the_blockers_list_at_once() {
 #[tokio::test]
 async fn strangers_can_be_blocked() {
     let world = World::of(&["sam", "vic"]).await;
-    let frozen = Sight { changed: Timestamp(0), seen: Timestamp(5) };
+    let frozen = Sight { seen: Timestamp(5), ..Sight::default() };
     world.act_seeing("sam blocks vic", |_, _, _, _| frozen).await.unwrap();
     let tie = world.tie("vic", "sam").await;
     assert_eq!((tie.relation, tie.sight), (Relation::BLOCKED, frozen));

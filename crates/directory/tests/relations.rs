@@ -151,7 +151,7 @@ async fn every_act_raises_the_versions_of_those_concerned_and_twice_raises_none(
 async fn the_sight_is_asked_once_for_each_direction_that_changes_and_kept() {
     let world = World::of(&["ada", "bob"]).await;
     let asked = Mutex::new(Vec::new());
-    let frozen = Sight { changed: Timestamp(9), seen: Timestamp(7) };
+    let frozen = Sight { changed: Timestamp(9), seen: Timestamp(7), since: Timestamp(8) };
     let change = world
         .act_seeing("ada follows bob", |side: Side, old, new, sight| {
             asked.lock().unwrap().push((side.watcher.to_string(), old, new, sight));

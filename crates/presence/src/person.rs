@@ -42,7 +42,7 @@ pub struct WatchEntry {
     pub avatar: Box<str>,
     /// What the watcher is to them.
     pub relation: Relation,
-    /// What a change of that relation last let the watcher see.
+    /// What the watcher had seen when that relation last changed.
     pub sight: Sight,
     /// Version of *their* relations.
     pub relations: RelationVersion,
@@ -57,6 +57,6 @@ pub struct Tie {
     pub watcher: UserId,
     /// What it is to the subject.
     pub relation: Relation,
-    /// What a change of that relation last let it see.
+    /// What it had seen when that relation last changed.
     pub sight: Sight,
 }

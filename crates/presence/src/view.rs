@@ -152,7 +152,7 @@ impl Presence {
         self.epoch != held.epoch || self.version > held.version
     }
 
-    /// What a watcher of that relation sees. `sight` is what the relation itself last let it see.
+    /// What a watcher of that relation sees. `sight` is what changes of the relation itself left.
     pub fn view(&self, relation: Relation, sight: Sight) -> View<'_> {
         let rights = self.audience.rights_of(relation);
         match &self.shown {
@@ -161,57 +161,64 @@ impl Presence {
                 View::Online { status, project, language }
             }
             _ if relation.has(Relation::BLOCKED) => View::Offline { seen: sight.seen },
-            _ => View::Offline { seen: self.seen.get(relation.class()).max(sight.seen) },
+            _ => {
+                let class_seen = self.seen.get(relation.class());
+                let is_shared = class_seen > sight.since;
+                View::Offline { seen: if is_shared { class_seen } else { sight.seen } }
+            }
         }
     }
 
     /// When a watcher's view last changed.
     pub fn changed_for(&self, relation: Relation, sight: Sight) -> Timestamp {
-        if relation.has(Relation::BLOCKED) {
+        let class_changed = self.changed.get(relation.class());
+        if relation.has(Relation::BLOCKED) || class_changed <= sight.since {
             sight.changed
         } else {
-            self.changed.get(relation.class()).max(sight.changed)
+            class_changed.max(sight.changed)
         }
     }
 }
 
-/// What a change of the relation between two people, rather than of the presence, did to the
-/// watcher's view. All zero for nearly every pair.
+/// What a watcher saw of a subject before it joined the class that it now belongs to. All zero for
+/// nearly every pair: those whose history is that of their class.
+///
+/// What a class saw before somebody joined it is none of the newcomer's: a pin or an unblock, which
+/// is never told, must not show by a last seen that rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sight {
-    /// When the change of relation changed the view.
+    /// When the view last changed before the watcher joined its class, or when it joined, if that
+    /// changed the view.
     pub changed: Timestamp,
-    /// When the subject was last seen, as of that change.
+    /// When the subject was last seen, before that.
     pub seen: Timestamp,
+    /// The last moment of the class's past that the watcher does not share: what the class sees
+    /// later counts.
+    pub since: Timestamp,
 }
 
 impl Sight {
     /// The sight that remains after the relation changed from `old` to `new`.
     ///
-    /// Losing sight freezes the last seen at `now`, as if the subject had left; a last seen never
-    /// goes back because a watcher now belongs to a class that had seen less.
+    /// Losing sight freezes the last seen at `now`, as if the subject had left. Where neither class
+    /// sees the subject, the watcher keeps the last seen that it was told.
     pub fn after(self, presence: &Presence, old: Relation, new: Relation, now: Timestamp) -> Self {
-        let before = presence.view(old, self);
-        let seen = match before {
-            View::Online { .. } => now,
-            View::Offline { seen } => seen,
+        let (before, after) = (presence.view(old, self), presence.view(new, self));
+        // A change that is not yet told everywhere stays one, and no other is told in its place.
+        let changed = presence.changed_for(old, self);
+        if before == after && changed == presence.changed_for(new, self) {
+            return self;
+        }
+        let seen = match (before, after) {
+            (View::Offline { seen }, View::Offline { .. }) => seen,
+            _ => now,
         };
-        let frozen = Self { changed: self.changed, seen };
-        let unblocked = old.has(Relation::BLOCKED) && !new.has(Relation::BLOCKED);
-        let kept = if new.has(Relation::BLOCKED) || unblocked {
-            frozen
-        } else {
-            match presence.view(new, self) {
-                View::Offline { seen: class_seen } if class_seen < seen => frozen,
-                _ => self,
-            }
-        };
-        let changed = if presence.view(new, kept) == before { self.changed } else { now };
-        // The pair hears of its old class no more, and the new one may have changed less lately (a
-        // blocked pair hears of none): a change that is not yet told everywhere is kept here.
-        let heard = presence.changed_for(old, self);
-        let unheard = heard > presence.changed_for(new, Self { changed, ..kept });
-        Self { changed: if unheard { heard } else { changed }, seen: kept.seen }
+        // From the state, not from the clock: what happens while the change is made is later than
+        // the state that decided it, and counts.
+        let class = new.class();
+        let since = presence.seen.get(class).max(presence.changed.get(class));
+        let kept = Self { changed, seen, since };
+        if presence.view(new, kept) == before { kept } else { Self { changed: now, ..kept } }
     }
 }
 
@@ -306,83 +313,4 @@ impl View<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::visibility::{Mode, Preferences};
-
-    fn presence(visibility: Mode, shown: Option<Shown>) -> Presence {
-        let audience = Preferences { visibility, ..Preferences::default() }.audience();
-        let offline = Presence::offline(PerClass::default(), RelationVersion(0));
-        Presence { audience, shown, ..offline }
-    }
-
-    #[test]
-    fn fields_are_found_again_in_the_joined_text() {
-        let shown = Shown::new("coding", "rollçall", "rust");
-        assert_eq!(
-            (shown.status(), shown.project(), shown.language()),
-            ("coding", "rollçall", "rust")
-        );
-        let bare = Shown::new(ONLINE, "", "");
-        assert_eq!((bare.status(), bare.project(), bare.language()), (ONLINE, "", ""));
-    }
-
-    #[test]
-    fn moments_are_stored_once_while_all_classes_agree() {
-        let mut seen = PerClass::default();
-        seen.set(0b1, Timestamp(5));
-        assert!(matches!(seen, PerClass::Each(_)));
-        assert_eq!(seen.latest(), Timestamp(5));
-        seen.set(!0b1, Timestamp(5));
-        assert_eq!(seen, PerClass::Same(Timestamp(5)));
-    }
-
-    #[test]
-    fn who_may_not_see_the_activity_sees_online() {
-        let mut hidden = presence(Mode::Everyone, Some(Shown::new("coding", "x", "rust")));
-        hidden.audience =
-            Preferences { activity: Mode::Invisible, ..Preferences::default() }.audience();
-        assert_eq!(
-            hidden.view(Relation::FOLLOWS, Sight::default()),
-            View::Online { status: ONLINE, project: "x", language: "rust" }
-        );
-    }
-
-    #[test]
-    fn losing_a_pin_freezes_the_last_seen_at_that_moment() {
-        let here = presence(Mode::CloseFriends, Some(Shown::new("coding", "", "")));
-        let pinned = Relation::FOLLOWS.with(Relation::PINNED_BACK);
-        let sight = Sight::default().after(&here, pinned, Relation::FOLLOWS, Timestamp(9));
-        assert_eq!(sight, Sight { changed: Timestamp(9), seen: Timestamp(9) });
-        assert_eq!(here.view(Relation::FOLLOWS, sight), View::Offline { seen: Timestamp(9) });
-    }
-
-    #[test]
-    fn a_change_of_relation_that_shows_nothing_leaves_no_mark() {
-        let here = presence(Mode::Everyone, Some(Shown::new("coding", "", "")));
-        let pinned = Relation::FOLLOWS.with(Relation::PINNED_BACK);
-        for (old, new) in [(Relation::FOLLOWS, pinned), (pinned, Relation::FOLLOWS)] {
-            assert_eq!(Sight::default().after(&here, old, new, Timestamp(9)), Sight::default());
-        }
-    }
-
-    #[test]
-    fn a_change_that_only_the_old_class_saw_is_still_told_to_who_was_away() {
-        // The project has become visible to all; close friends had seen it before.
-        let mut here = presence(Mode::Everyone, Some(Shown::new("coding", "x", "")));
-        let pinned = Relation::FOLLOWS.with(Relation::PINNED_BACK);
-        here.changed.set(!(1 << pinned.class().index()), Timestamp(8));
-        let sight = Sight::default().after(&here, Relation::FOLLOWS, pinned, Timestamp(9));
-        assert_eq!(here.changed_for(pinned, sight), Timestamp(8));
-    }
-
-    #[test]
-    fn losing_a_pin_while_offline_does_not_turn_the_last_seen_back() {
-        let mut gone = presence(Mode::CloseFriends, None);
-        let pinned = Relation::FOLLOWS.with(Relation::PINNED_BACK);
-        gone.seen.set(1 << pinned.class().index(), Timestamp(7));
-        let sight = Sight::default().after(&gone, pinned, Relation::FOLLOWS, Timestamp(9));
-        assert_eq!(gone.view(Relation::FOLLOWS, sight), View::Offline { seen: Timestamp(7) });
-        assert_eq!(sight.changed, Timestamp::NEVER, "the view is the same");
-    }
-}
+mod tests;

@@ -101,7 +101,7 @@ impl Rig {
     }
 
     fn ties(&mut self, version: u64, relation: Relation) -> Vec<Effect> {
-        let sight = Sight { changed: self.now, seen: self.now };
+        let sight = Sight { changed: self.now, seen: self.now, since: self.now };
         let ties = vec![Tie { watcher: id("vera"), relation, sight }];
         let version = RelationVersion(version);
         self.feed(Input::Ties { subject: id("sam"), version, ties })

@@ -45,8 +45,6 @@ struct Subject {
     /// Status, project and language; nothing while offline.
     shown: Option<[String; 3]>,
     preferences: Preferences,
-    /// When each kind of watcher last lost sight.
-    seen: [Timestamp; KINDS],
     /// Whether each kind sees the user.
     sees: [bool; KINDS],
 }
@@ -65,8 +63,9 @@ pub(crate) struct Oracle {
     subjects: Vec<Subject>,
     /// Earlier states, that a shard may still hold.
     past: Vec<Vec<Subject>>,
-    /// What a change of relation froze, by watcher and subject.
-    floors: Vec<Vec<Timestamp>>,
+    /// When each watcher last lost sight of each subject, whatever the cause: a watcher's past is
+    /// its own, and not that of the others of its kind.
+    seen: Vec<Vec<Timestamp>>,
     truths: Vec<Vec<Vec<Truth>>>,
     /// Relations that have changed so lately that the store may not know it yet: until when, and
     /// how the watcher stood to the subject before.
@@ -139,13 +138,12 @@ impl Oracle {
             since: now,
             shown: None,
             preferences: directory.preferences(who).clone(),
-            seen: [directory.seen(who); KINDS],
             sees: [false; KINDS],
         };
         let mut oracle = Self {
             subjects: directory.everyone().map(subject).collect(),
             past: vec![Vec::new(); people],
-            floors: vec![vec![Timestamp::NEVER; people]; people],
+            seen: vec![directory.everyone().map(|who| directory.seen(who)).collect(); people],
             truths: vec![vec![Vec::new(); people]; people],
             lagging: Vec::new(),
             lags,
@@ -171,16 +169,17 @@ impl Oracle {
         let shown = record.and_then(|record| merged(record, &preferences.hidden_projects));
         let mut next = Subject { since: now, ..self.subjects[who].clone() };
         for kind in 0..KINDS {
-            let sees = shown.is_some() && admits(preferences.visibility, kind);
-            if next.sees[kind] && !sees {
-                next.seen[kind] = now;
-            }
-            next.sees[kind] = sees;
+            next.sees[kind] = shown.is_some() && admits(preferences.visibility, kind);
         }
         (next.shown, next.preferences) = (shown, preferences);
         let before = std::mem::replace(&mut self.subjects[who], next);
+        for watcher in directory.everyone() {
+            if self.is_lost(&before, who, directory.relation(watcher, who)) {
+                self.seen[watcher][who] = now;
+            }
+        }
+        self.note_who_lags(now, who, &before, directory);
         self.past[who].push(before);
-        self.note_who_lags(now, who, directory);
         self.refresh(now, who, directory);
     }
 
@@ -195,13 +194,8 @@ impl Oracle {
             let until = now + self.lags.relation;
             self.lagging.push((until, Turned { watcher, subject, old, new }));
             let state = &self.subjects[subject];
-            let floor = self.floors[watcher][subject];
-            let seen = state.last_seen(old, floor);
-            let before = if state.is_seen(old) { now } else { seen };
-            let loses = !state.is_seen(new) && state.last_seen(new, floor) < before;
-            let is_blocked = |relation: Relation| relation.has(Relation::BLOCKED);
-            if loses || is_blocked(old) || is_blocked(new) {
-                self.floors[watcher][subject] = before;
+            if state.is_seen(old) && !state.is_seen(new) {
+                self.seen[watcher][subject] = now;
             }
         }
         for Turned { watcher, subject, new, .. } in turned.iter().copied() {
@@ -212,14 +206,23 @@ impl Oracle {
         }
     }
 
+    /// Whether a watcher of that relation saw a user before, and does no more.
+    fn is_lost(&self, before: &Subject, who: Who, relation: Relation) -> bool {
+        before.is_seen(relation) && !self.subjects[who].is_seen(relation)
+    }
+
     /// A state that the store publishes before it hears of a changed relation still goes to whom
     /// the old relation let see it.
-    fn note_who_lags(&mut self, now: Timestamp, who: Who, directory: &Directory) {
+    fn note_who_lags(&mut self, now: Timestamp, who: Who, before: &Subject, directory: &Directory) {
         self.lagging.retain(|(until, _)| *until >= now);
         for (_, Turned { watcher, subject, old, .. }) in self.lagging.clone() {
             if subject == who {
                 let mut truth = self.truth(now, watcher, subject, directory);
-                truth.told = self.told(now, (watcher, subject), old, &self.subjects[subject]);
+                truth.told = if self.is_lost(before, who, old) {
+                    Told::Offline { seen: Some(now.secs()) }
+                } else {
+                    self.told(now, (watcher, subject), old, &self.subjects[subject])
+                };
                 self.truths[watcher][subject].push(truth);
             }
         }
@@ -269,7 +272,7 @@ impl Oracle {
         if let Some(shown) = state.shown.clone().filter(|_| state.is_seen(relation)) {
             return online(filtered(shown, kind(relation), &state.preferences));
         }
-        let seen = state.last_seen(relation, self.floors[watcher][subject]);
+        let seen = self.seen[watcher][subject];
         let is_told = seen != Timestamp::NEVER && now.since(seen) <= LAST_SEEN;
         Told::Offline { seen: is_told.then_some(seen.secs()) }
     }
@@ -323,10 +326,6 @@ pub(crate) fn lately(track: &[Truth], from: Timestamp) -> impl Iterator<Item = (
 impl Subject {
     fn is_seen(&self, relation: Relation) -> bool {
         !relation.has(Relation::BLOCKED) && self.sees[kind(relation)]
-    }
-
-    fn last_seen(&self, relation: Relation, floor: Timestamp) -> Timestamp {
-        if relation.has(Relation::BLOCKED) { floor } else { floor.max(self.seen[kind(relation)]) }
     }
 }
 

@@ -308,9 +308,18 @@ impl World {
         let people = self.scenario.people;
         let Some(plot) = &mut self.plot else { return };
         let acts = [Act::Follow, Act::Unfollow, Act::Pin, Act::Unpin, Act::Block, Act::Unblock];
+        let pins = [Act::Pin, Act::Pin, Act::Unpin];
+        // Elsewhere a pin may give a right to see.
+        let is_pin_secret = match plot.hiding {
+            Hiding::Invisible => true,
+            Hiding::Narrowed => plot.mode != Mode::CloseFriends,
+            Hiding::Field | Hiding::Blocked => false,
+        };
         let behind_a_block = [Act::Follow, Act::Unfollow, Act::Pin, Act::Unpin, Act::Remove];
         let (act, other) = if plot.hiding == Hiding::Blocked && plot.chance.percent(60) {
             (plot.chance.pick(&behind_a_block), plot.blocked)
+        } else if is_pin_secret && plot.chance.percent(60) {
+            (plot.chance.pick(&pins), 1 + plot.chance.below(people - 1))
         } else {
             (plot.chance.pick(&acts), people + plot.chance.below(BYSTANDERS))
         };
