@@ -218,10 +218,8 @@ impl Inner {
         let both = vec![user.clone(), other.clone()];
         let mut states = self.store.read(both).await.map_err(|_| stopped())?;
         let (of_other, of_user) = (states.pop().flatten(), states.pop().flatten());
-        // Of whom the store knows nothing, a change of relation shows nothing.
-        let nothing = Arc::new(Presence::offline(PerClass::default(), RelationVersion(0)));
-        let of_user = of_user.unwrap_or_else(|| Arc::clone(&nothing));
-        let of_other = of_other.unwrap_or(nothing);
+        let of_user = self.state_of(user, of_user).await?;
+        let of_other = self.state_of(other, of_other).await?;
         let now = self.clock.now();
         let sight = |side: Side, old: Relation, new: Relation, sight: Sight| {
             let presence = if side.subject == *user { &of_user } else { &of_other };
@@ -240,6 +238,22 @@ impl Inner {
             self.tell_store(Request::Relations { user, version })?;
         }
         Ok(Answer::Done)
+    }
+
+    /// A user's state by which a change of relation is judged: the store's, or, of whom that keeps
+    /// nothing any more, what the directory knows of when they were last seen.
+    async fn state_of(
+        &self,
+        user: &UserId,
+        in_store: Option<Arc<Presence>>,
+    ) -> Result<Arc<Presence>, Refusal> {
+        if let Some(state) = in_store {
+            return Ok(state);
+        }
+        let briefly = WatchLimits { max: 1, followers: false };
+        let person = self.directory.person(user, &briefly).await.map_err(refusal)?;
+        let seen = person.map(|person| person.seen).unwrap_or_default();
+        Ok(Arc::new(Presence::offline(seen, RelationVersion(0))))
     }
 
     fn tell_store(&self, request: Request) -> Result<(), Refusal> {

@@ -1,5 +1,11 @@
 //! Pins, blocks and connections that change while people are connected: who hears what.
 
+use directory::Directory;
+use presence::ids::UserId;
+use presence::relation::Relation;
+use presence::time::Timestamp;
+use presence::view::PerClass;
+
 use crate::harness::{Peer, Setup, TestNode};
 
 fn connected() -> TestNode {
@@ -156,4 +162,30 @@ fn a_watch_list_is_as_long_as_the_setting_says() {
     let listed = ada.sync.matches(r#""name""#).count();
     assert_eq!(listed, 1 + 3, "oneself and three: {}", ada.sync);
     assert!(ada.sync.contains("dev_bob"), "who is connected comes first: {}", ada.sync);
+}
+
+#[test]
+fn of_someone_long_gone_a_change_of_relation_turns_no_last_seen_back() {
+    let dir = tempfile::TempDir::new().unwrap();
+    // Not long ago, by the file system's clock.
+    let made = dir.path().metadata().unwrap().modified().unwrap();
+    let now = made.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (earlier, later) = (now - 2_000, now - 1_000);
+    let mut seen = PerClass::Same(Timestamp::from_secs(earlier));
+    let connected = Relation::FOLLOWS.with(Relation::CONNECTED).class();
+    seen.set(1 << connected.index(), Timestamp::from_secs(later));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let file = dir.path().join("data/directory.sqlite");
+        let directory = Directory::open(&file).await.unwrap();
+        let bob = UserId::parse("dev_bob").unwrap();
+        directory.ensure_user(&bob, "bob", "").await.unwrap();
+        directory.last_seen(&[(bob, seen)]).await.unwrap();
+        directory.close().await;
+    });
+    let node = Setup::in_folder(dir).connected("ada", "bob").follows("ada", "bob").start();
+    let mut ada = node.join("ada");
+    assert!(ada.sync.contains(&format!(r#""r":5,"x":{later}"#)), "{}", ada.sync);
+    ada.does(r#""do":"remove","id":"dev_bob""#);
+    ada.hears(r#"{"t":"u","id":"dev_bob","r":1}"#);
+    ada.hears(&format!(r#"{{"t":"x","id":"dev_bob","at":{later}}}"#));
 }
