@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+/// Bad messages and refused requests in a row that close a socket, and the longest time after a
+/// `bye`: rules of a shard.
+pub use presence::shard::{BAD_MESSAGES_MAX, BYE_AFTER_MAX, RATE_LIMITED_MAX};
+
 /// Largest message of a client, in bytes; above it the socket is closed with code 1009.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
@@ -17,17 +21,8 @@ pub const HEADER_TIME_MAX: Duration = Duration::from_secs(5);
 /// Time within which the first message, a `hello`, has to be there; else close code 4101.
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// That many bad or unknown messages in a row close the socket with code 4203.
-pub const BAD_MESSAGES_MAX: u32 = 10;
-
-/// That many rate-limited messages in a row close the socket with code 4102.
-pub const RATE_LIMITED_MAX: u32 = 10;
-
 /// Longest login token, guest token or invite code, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
-
-/// Longest time that a `bye` with `after` keeps the session; larger values count as this.
-pub const BYE_AFTER_MAX: Duration = Duration::from_secs(5);
 
 /// Latest moment that a message may name as the end of a status or the start of a session, in Unix
 /// seconds: the end of the year 9999. A larger number is most likely one of milliseconds.

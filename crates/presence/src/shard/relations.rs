@@ -441,11 +441,6 @@ impl Shard {
             place.at = at;
         }
     }
-
-    /// What this shard holds of a user's state; for tests and tools that compare.
-    pub fn held_presence(&self, id: &UserId) -> Option<&Arc<Presence>> {
-        self.watch.find(id).map(|number| &self.watch.subject(number).presence)
-    }
 }
 
 /// Whether a list was read before what is known here of a subject's relations.
